@@ -1,0 +1,57 @@
+# What a developer types. `make` alone lists the targets; each one brings its own tools along.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test unit integration lint bench clean
+
+BIN := .venv/bin
+# Workers for the integration tests; each has its own scratch stores and build folders.
+JOBS ?= 2
+COVERAGE_MIN ?= 90
+SCRIPTS := $(wildcard tools/*.sh) .ci/run
+
+# $(call stage,NAME,COMMAND): run one stage of a target, stop where it fails, and say which it was.
+stage = @printf '\n== $(1)\n'; $(2) || { status=$$?; \
+	printf '\n== %s: stage "%s" failed with status %s\n' '$@' '$(1)' "$$status" >&2; exit $$status; }
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install system packages and .venv (quick when all is there)
+	@tools/setup.sh
+
+demo: setup ## build the example application into RPMs and look inside
+	@tools/demo.sh
+
+test: setup ## everything that has to pass: lint, unit, integration, coverage
+	@rm -f .coverage .coverage.*
+	$(lint_stages)
+	$(call stage,unit tests,$(BIN)/pytest tests/unit $(cover))
+	$(call stage,integration tests,$(BIN)/pytest tests/integration -n $(JOBS) $(cover) --cov-append)
+	$(call stage,coverage,$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_MIN))
+	@printf '\n== all stages passed\n'
+
+unit: setup ## the tests that need no tools
+	@$(BIN)/pytest tests/unit
+
+integration: setup ## the tests with the real compiler, linker and rpmbuild
+	@$(BIN)/pytest tests/integration -n $(JOBS)
+
+lint: setup ## ruff, mypy --strict, shellcheck
+	$(lint_stages)
+
+bench: setup ## measure, beside the peers
+	@$(BIN)/python benchmarks/run.py
+
+clean: ## remove what was built; .venv stays
+	@rm -rf out build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+cover = --cov=wsgi_sepkg --cov-report=
+
+define lint_stages
+	$(call stage,ruff check,$(BIN)/ruff check .)
+	$(call stage,ruff format,$(BIN)/ruff format --check .)
+	$(call stage,mypy,$(BIN)/mypy)
+	$(call stage,shellcheck,shellcheck $(SCRIPTS))
+endef

@@ -1,0 +1,243 @@
+"""What the tool costs, as ratios to a peer or to the bare tool, measured in one run.
+
+    .venv/bin/python benchmarks/run.py [--runs N] [--json FILE]
+
+The two commands of a pair take turns. Starts are compared by processor time (user and system,
+children included), which a busy machine changes little; ``check`` and ``build`` by the time that a
+person waits, since they do some of their work while the linker runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "examples" / "guestbook"
+PYTHON = sys.executable
+PROGRAM = str(Path(PYTHON).parent / "wsgi-sepkg")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Medians over the runs: processor and wall seconds, peak memory of the largest process."""
+
+    cpu: float
+    wall: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: ``ratio`` of ``by`` (cpu or wall), ``limit`` what it must not pass."""
+
+    name: str
+    against: str
+    ours: Cost
+    theirs: Cost
+    ratio: float
+    limit: float
+    by: str
+
+    @property
+    def held(self) -> bool:
+        """Tell whether the ratio keeps to its limit."""
+        return self.ratio <= self.limit
+
+
+def once(command: list[str], environment: dict[str, str] | None = None) -> Cost:
+    """Run ``command`` and return what it cost. Raises CalledProcessError when it fails."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+    ) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    wall = time.perf_counter() - started
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+
+def children(call: Callable[[], object]) -> Cost:
+    """Return what ``call`` and the processes that it started cost."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    call()
+    wall = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(cpu, wall, after.ru_maxrss / 1024)
+
+
+def median(costs: list[Cost]) -> Cost:
+    """Return the medians of the figures."""
+    return Cost(
+        statistics.median(c.cpu for c in costs),
+        statistics.median(c.wall for c in costs),
+        max(c.memory_mb for c in costs),
+    )
+
+
+def pair(
+    name: str,
+    against: str,
+    limit: float,
+    runs: int,
+    ours: Callable[[], Cost],
+    theirs: Callable[[], Cost],
+    by: str = "wall",
+) -> Row:
+    """Measure two commands in turn, after a warm-up, and return the row."""
+    ours()
+    theirs()
+    mine, other = [], []
+    for _ in range(runs):
+        mine.append(ours())
+        other.append(theirs())
+    ratios = [getattr(a, by) / getattr(b, by) for a, b in zip(mine, other, strict=True)]
+    return Row(name, against, median(mine), median(other), statistics.median(ratios), limit, by)
+
+
+def start(runs: int) -> list[Row]:
+    """``--version`` and ``generate`` beside the bare import of typer."""
+    out = tempfile.mkdtemp()
+    generate = [PROGRAM, "generate", str(EXAMPLE), "--target", "debian-12", "--outdir", out, "-q"]
+    imported = [PYTHON, "-c", "import typer"]
+    rows = [
+        pair(
+            "--version",
+            "import typer",
+            1.7,
+            runs,
+            lambda: once([PROGRAM, "--version"]),
+            lambda: once(imported),
+            "cpu",
+        ),
+        pair(
+            "generate",
+            "import typer",
+            3.0,
+            runs,
+            lambda: once(generate),
+            lambda: once(imported),
+            "cpu",
+        ),
+    ]
+    shutil.rmtree(out)
+    return rows
+
+
+def check(runs: int) -> Row:
+    """``check`` beside the bare semodule link that it contains."""
+    from wsgi_sepkg.package.tree import generate
+    from wsgi_sepkg.policy import buildcheck
+    from wsgi_sepkg.policy.compile import compile_modules, headers_for
+    from wsgi_sepkg.project.load import load
+
+    loaded = load(EXAMPLE, "debian-12")
+    tree = generate(loaded)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        headers = headers_for(loaded.target, None)
+        files = compile_modules(tree.policy, tree.sources, loaded.target, headers, work / "m")
+        store = buildcheck.find_store("/")
+
+        def bare() -> Cost:
+            root = work / "scratch"
+            shutil.rmtree(root, ignore_errors=True)
+            copy = buildcheck.scratch_copy(store, str(root))
+            conf = root / "etc/selinux/semanage.conf"
+            conf.write_text("expand-check=1\n" + conf.read_text().replace("expand-check=0", ""))
+            command = ["semodule", "-p", str(root), "-S", copy.store_root, "-s", copy.policy_type]
+            return once([*command, "-n", "-N", "-X", "200", "-i", str(files[0])])
+
+        return pair(
+            "check",
+            "semodule -i of the module",
+            1.25,
+            runs,
+            lambda: once([PROGRAM, "check", str(EXAMPLE), "--target", "debian-12", "-q"]),
+            bare,
+        )
+
+
+def build(runs: int) -> Row:
+    """``build`` beside ``rpmbuild -ba`` of the same spec and sources, its %check included."""
+    from wsgi_sepkg.engines.rpmbuild import REPRODUCIBLE
+    from wsgi_sepkg.package.build import lay_out
+    from wsgi_sepkg.package.tree import generate
+    from wsgi_sepkg.project.load import load
+
+    tree = generate(load(EXAMPLE, "debian-12"))
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        spec = lay_out(tree, work / "sources")
+        defines = {
+            "_topdir": str(work / "rpm"),
+            "_sourcedir": str(work / "sources"),
+            "dist": ".deb12",
+            **REPRODUCIBLE,
+        }
+        command = ["rpmbuild", "-ba", "--nodeps"]
+        for name, value in defines.items():
+            command += ["--define", f"{name} {value}"]
+        return pair(
+            "build",
+            "rpmbuild -ba",
+            1.10,
+            runs,
+            lambda: once(
+                [
+                    PROGRAM,
+                    "build",
+                    str(EXAMPLE),
+                    "--target",
+                    "debian-12",
+                    "-q",
+                    "--outdir",
+                    str(work / "out"),
+                ]
+            ),
+            lambda: once([*command, str(spec)], {"PYTHONDONTWRITEBYTECODE": "1"}),
+        )
+
+
+def main() -> int:
+    """Print the table; the status is 1 when a limit was passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="counted runs of each command")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    rows = [*start(options.runs * 2), check(options.runs), build(options.runs)]
+    print(
+        f"{'command':<12}{'against':<28}{'cpu s':>8}{'cpu s':>8}{'ratio':>8}{'limit':>8}"
+        f"{'wall s':>9}{'wall s':>9}{'MB':>7}"
+    )
+    for row in rows:
+        print(
+            f"{row.name:<12}{row.against:<28}{row.ours.cpu:>8.3f}{row.theirs.cpu:>8.3f}"
+            f"{row.ratio:>8.2f}{row.limit:>8.2f}{row.ours.wall:>9.3f}{row.theirs.wall:>9.3f}"
+            f"{row.ours.memory_mb:>7.0f}{'' if row.held else '  PASSED THE LIMIT'}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    return 0 if all(row.held for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Where an SRPM becomes RPMs, behind one small interface."""

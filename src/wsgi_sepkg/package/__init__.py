@@ -1,0 +1,1 @@
+"""Project and policy become archives, specs and packages."""

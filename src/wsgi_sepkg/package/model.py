@@ -1,0 +1,169 @@
+"""What the packages hold, as plain frozen data for the spec template."""
+
+from __future__ import annotations
+
+import datetime
+
+from msgspec import Struct
+
+
+class Source(Struct, frozen=True):
+    """A file of the SRPM: ``folder`` is where it is kept in the generated tree ('' for none)."""
+
+    number: int
+    name: str
+    folder: str
+
+
+class Entry(Struct, frozen=True):
+    """One line of %files: attributes are given where they are not root's default."""
+
+    path: str
+    directives: str
+
+
+class Folder(Struct, frozen=True):
+    """A folder made in %install."""
+
+    path: str
+    mode: str
+    owner: str
+    group: str
+
+
+class Installed(Struct, frozen=True):
+    """A source installed as it is."""
+
+    source: int
+    path: str
+    mode: str
+
+
+class Secret(Struct, frozen=True):
+    """A secret that is made once per host: a random key, as NAME=KEY where ``variable`` is."""
+
+    path: str
+    mode: str
+    owner: str
+    group: str
+    variable: str
+
+
+class Change(Struct, frozen=True):
+    """An entry of %changelog."""
+
+    date: datetime.date
+    author: str
+    version: str
+    lines: tuple[str, ...]
+
+    @property
+    def head(self) -> str:
+        """The first line in RPM's form, always in English."""
+        day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[self.date.weekday()]
+        months = [
+            "Jan",
+            "Feb",
+            "Mar",
+            "Apr",
+            "May",
+            "Jun",
+            "Jul",
+            "Aug",
+            "Sep",
+            "Oct",
+            "Nov",
+            "Dec",
+        ]
+        return (
+            f"* {day} {months[self.date.month - 1]} {self.date.day:02d} {self.date.year} "
+            f"{self.author} - {self.version}"
+        )
+
+
+class BooleanWish(Struct, frozen=True):
+    """A boolean of the base policy: ``word`` is the argument of the scriptlet macros."""
+
+    name: str
+    value: int
+    when: str
+
+    @property
+    def word(self) -> str:
+        """NAME=VALUE:WHEN."""
+        return f"{self.name}={self.value}:{self.when}"
+
+
+class ApplicationPlan(Struct, frozen=True):
+    """The application package."""
+
+    root: str
+    archive: str
+    python: str
+    build_package: str
+    requires: tuple[str, ...]
+    settings: str
+    static: str
+    static_root: str
+    build_environment: tuple[tuple[str, str], ...]
+    folders: tuple[Folder, ...]
+    installed: tuple[Installed, ...]
+    files: tuple[Entry, ...]
+    secrets: tuple[Secret, ...]
+    user: str
+    group: str
+    home: str
+    server_unit: str
+    reload: bool
+    units: tuple[str, ...]
+    enabled_units: tuple[str, ...]
+    migrate: str
+    migrate_command: str
+    tmpfiles: str
+
+
+class Plan(Struct, frozen=True):
+    """Both packages, or the -selinux package alone (``application`` is None)."""
+
+    name: str
+    version: str
+    release: int
+    epoch: int
+    summary: str
+    description: str
+    license: str
+    policy_license: str
+    url: str
+    module: str
+    ports_module: str
+    policy_types: tuple[str, ...]
+    module_format: int
+    sources: tuple[Source, ...]
+    te_parts: tuple[str, ...]
+    fc_parts: tuple[str, ...]
+    relabel_paths: tuple[str, ...]
+    skipped_paths: tuple[str, ...]
+    booleans: tuple[BooleanWish, ...]
+    previous_modules: tuple[str, ...]
+    previous_priority: int
+    reasons: tuple[str, ...]
+    changelog: tuple[Change, ...]
+    application: ApplicationPlan | None
+    target: str
+    has_interfaces: bool
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the policy modules, the one with the ports last."""
+        return (self.module, self.ports_module) if self.ports_module else (self.module,)
+
+    @property
+    def selinux_name(self) -> str:
+        """Name of the package that holds the policy."""
+        return self.name if self.application is None else f"{self.name}-selinux"
+
+    @property
+    def evr(self) -> str:
+        """Epoch, version and release without a dist tag."""
+        epoch = f"{self.epoch}:" if self.epoch else ""
+        return f"{epoch}{self.version}-{self.release}"

@@ -1,0 +1,1 @@
+"""Policy: generating, compiling, linking and checking SELinux modules."""

@@ -1,0 +1,110 @@
+"""The only place that starts other programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsgi_sepkg.errors import ToolFailed, ToolMissing
+
+# tool: (apt package, dnf package)
+PACKAGES: dict[str, tuple[str, str]] = {
+    "checkmodule": ("checkpolicy", "checkpolicy"),
+    "checkpolicy": ("checkpolicy", "checkpolicy"),
+    "m4": ("m4", "m4"),
+    "make": ("make", "make"),
+    "semodule": ("policycoreutils", "policycoreutils"),
+    "semodule_package": ("semodule-utils", "policycoreutils-devel"),
+    "matchpathcon": ("libselinux-utils selinux-utils", "libselinux-utils"),
+    "rpmbuild": ("rpm", "rpm-build"),
+    "rpm": ("rpm", "rpm"),
+    "bzip2": ("bzip2", "bzip2"),
+    "sesearch": ("setools", "setools-console"),
+    "selint": ("selint", "selint"),
+    "/usr/libexec/selinux/hll/pp": ("policycoreutils", "policycoreutils"),
+    "/usr/share/selinux/devel/Makefile": ("selinux-policy-dev", "selinux-policy-devel"),
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended: ``status`` is its exit status, both streams decoded as UTF-8."""
+
+    command: list[str]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Standard output followed by standard error."""
+        return self.stdout + self.stderr
+
+
+def find(tool: str, why: str = "") -> str:
+    """Return the path of ``tool``, looking in the system's sbin folders too.
+
+    Raises ToolMissing, naming the package for apt and dnf.
+    """
+    if tool.startswith("/"):
+        if Path(tool).exists():
+            return tool
+        found = None
+    else:
+        path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+        found = shutil.which(tool, path=path)
+    if found is None:
+        apt, dnf = PACKAGES.get(tool, ("", ""))
+        raise ToolMissing(tool, apt, dnf, why)
+    return found
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = 600,
+    check: bool = True,
+    log: Path | None = None,
+    stdin: str | None = None,
+    why: str = "",
+) -> Finished:
+    """Run ``command`` (no shell, ``LC_ALL=C``) and return what it said.
+
+    ``env`` adds to the environment; ``log`` keeps the command line and both streams; ``timeout`` is
+    in seconds. Raises ToolMissing when the program is not there, ToolFailed when ``check`` is set
+    and its status is not 0, or when the time is over.
+    """
+    argv = [str(part) for part in command]
+    argv[0] = find(argv[0], why)
+    full_env = {**os.environ, "LC_ALL": "C", **(env or {})}
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env=full_env,
+            timeout=timeout,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise ToolFailed(argv, -1, f"no end after {timeout:g} seconds", log=log) from exc
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(
+            f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}[status {done.returncode}]\n",
+            encoding="utf-8",
+        )
+    finished = Finished(argv, done.returncode, done.stdout, done.stderr)
+    if check and done.returncode != 0:
+        raise ToolFailed(argv, done.returncode, finished.output, log=log)
+    return finished

@@ -1,0 +1,1 @@
+"""One result, two faces: text for a person, JSON for a program."""

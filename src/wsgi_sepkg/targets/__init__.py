@@ -1,0 +1,265 @@
+"""What each distribution's policy offers. Knowledge is data: TOML and plain lists beside this."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from wsgi_sepkg.errors import UsageError
+
+_HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Server:
+    """A web server as a target names its parts."""
+
+    packages: tuple[str, ...]
+    unit: str
+    user: str
+    group: str
+    domain: str
+    conf_dir: str
+    socket_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Python:
+    """An interpreter that a target offers, and the packages that go with it."""
+
+    version: str
+    interpreter: str
+    build_package: str
+    mod_wsgi: str
+
+
+@dataclass(frozen=True)
+class PortFact:
+    """One port label of a target: both ends of the range belong to it."""
+
+    protocol: str
+    low: int
+    high: int
+    type: str
+
+
+class Facts:
+    """Names that a target's policy has, read from ``facts/<policy>/`` when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def without(self, module: str) -> Facts:
+        """Return the facts as they are once a module of another vendor takes ``module``'s place.
+
+        Its interfaces stay: the header stays installed, and a second definition would be an error.
+        """
+        kept = Facts(self.folder)
+        kept.types = {name: owner for name, owner in self.types.items() if owner != module}
+        kept.modules = self.modules - {module}
+        kept.contexts = tuple(entry for entry in self.contexts if entry[3] != module)
+        return kept
+
+    def _lines(self, name: str) -> list[str]:
+        text = (self.folder / name).read_text(encoding="utf-8")
+        return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+    def _pairs(self, name: str) -> dict[str, str]:
+        return dict(line.split(" ", 1) for line in self._lines(name))
+
+    @cached_property
+    def booleans(self) -> dict[str, bool]:
+        """Return booleans with their shipped defaults."""
+        return {name: value == "on" for name, value in self._pairs("booleans.txt").items()}
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """Return types, aliases included, with the module that declares them."""
+        own = self._pairs("types.txt")
+        return own | {alias: own.get(t, "-") for alias, t in self._pairs("aliases.txt").items()}
+
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """Return type attributes."""
+        return frozenset(self._lines("attributes.txt"))
+
+    @cached_property
+    def interfaces(self) -> dict[str, str]:
+        """Return interfaces and templates of the headers with their module."""
+        return self._pairs("interfaces.txt")
+
+    @cached_property
+    def classes(self) -> dict[str, frozenset[str]]:
+        """Return object classes with their permissions."""
+        return {
+            words[0]: frozenset(words[1:])
+            for words in (line.split() for line in self._lines("classes.txt"))
+        }
+
+    @cached_property
+    def permission_sets(self) -> dict[str, frozenset[str]]:
+        """Return permission set macros, expanded."""
+        return {
+            words[0]: frozenset(words[1:])
+            for words in (line.split() for line in self._lines("permission-sets.txt"))
+        }
+
+    @cached_property
+    def macros(self) -> frozenset[str]:
+        """Return every other m4 macro that is defined while policy is compiled."""
+        return frozenset(self._lines("macros.txt"))
+
+    @cached_property
+    def modules(self) -> frozenset[str]:
+        """Return names of the base policy's modules."""
+        return frozenset(self._lines("modules.txt"))
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """Return roles."""
+        return frozenset(self._lines("roles.txt"))
+
+    @cached_property
+    def ports(self) -> tuple[PortFact, ...]:
+        """Return the labelled ports, the wide reserved and unreserved ranges included."""
+        return tuple(
+            PortFact(protocol, int(low), int(high), type_)
+            for protocol, low, high, type_ in (line.split() for line in self._lines("ports.txt"))
+        )
+
+    @cached_property
+    def contexts(self) -> tuple[tuple[str, str, str, str], ...]:
+        """Return (pattern, file type, type, module) in the order of the linked file_contexts."""
+        return tuple(
+            tuple(line.split("\t"))  # type: ignore[misc]
+            for line in self._lines("contexts.txt")
+        )
+
+    @cached_property
+    def equivalences(self) -> tuple[tuple[str, str], ...]:
+        """Return (alias, real) path prefixes of file_contexts.subs_dist."""
+        return tuple(
+            (pair[0], pair[1]) for pair in (line.split() for line in self._lines("subs.txt"))
+        )
+
+
+@dataclass(frozen=True)
+class Service:
+    """A well-known service as one policy family names it; empty strings where it has no name."""
+
+    name: str
+    title: str
+    port_type: str = ""
+    tcp: str = ""
+    stream: str = ""
+    boolean: str = ""
+    call: str = ""
+    opens: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A distribution and release: names, versions and where each fact is from."""
+
+    name: str
+    title: str
+    family: str
+    dist: str
+    module_format: int
+    policy_version: int
+    default_python: str
+    runs_on: str
+    source: tuple[str, ...]
+    servers: dict[str, Server]
+    pythons: dict[str, Python]
+    interface: dict[str, str]
+    facts: Facts
+
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """Return the well-known services under this family's names."""
+        result = {}
+        for name, entry in _services().items():
+            words: dict[str, str] = {}
+            for key, value in entry.items():
+                text = value.get(self.family, "") if isinstance(value, dict) else value
+                words[key.replace("-", "_")] = text
+            result[name] = Service(name, **words)
+        return result
+
+
+@cache
+def _services() -> dict[str, dict[str, Any]]:
+    with (_HERE / "services.toml").open("rb") as stream:
+        return tomllib.load(stream)
+
+
+def names() -> list[str]:
+    """Return the names of the supported targets."""
+    return sorted(p.stem for p in _HERE.glob("*.toml") if p.stem != "services")
+
+
+@cache
+def load(name: str) -> Target:
+    """Return the target ``name``. Raises UsageError, naming the nearest one, when there is none."""
+    path = _HERE / f"{name}.toml"
+    if name not in names():
+        raise UsageError(
+            f"{name}: no such target{did_you_mean(name, names())}",
+            f"supported: {', '.join(names())}",
+        )
+    with path.open("rb") as stream:
+        data = tomllib.load(stream)
+    return Target(
+        name=name,
+        title=data["title"],
+        family=data["family"],
+        dist=data["dist"],
+        module_format=data["module-format"],
+        policy_version=data["policy-version"],
+        default_python=data["default-python"],
+        runs_on=data["runs-on"],
+        source=tuple(data["source"]),
+        servers={key: _server(entry) for key, entry in data["server"].items()},
+        pythons={
+            key: Python(key, entry["interpreter"], entry["build-package"], entry["mod-wsgi"])
+            for key, entry in data["python"].items()
+        },
+        interface=data["interface"],
+        facts=Facts(_HERE / "facts" / data["facts"]),
+    )
+
+
+def _server(entry: dict[str, Any]) -> Server:
+    words = {key.replace("-", "_"): value for key, value in entry.items()}
+    words["packages"] = tuple(words["packages"])
+    return Server(**words)
+
+
+def host_target(os_release: Path = Path("/etc/os-release")) -> str:
+    """Return the target that this host can compile for, or '' when it is none of ours."""
+    try:
+        text = os_release.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    entries = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    entries = {key: value.strip().strip('"') for key, value in entries.items()}
+    ids = [entries.get("ID", ""), *entries.get("ID_LIKE", "").split()]
+    major = entries.get("VERSION_ID", "").split(".")[0]
+    for name in names():
+        wanted = load(name).runs_on
+        if wanted in ids or any(f"{word}-{major}" == wanted for word in ids):
+            return name
+    return ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean X?`` for the nearest known word, or ''."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,419 @@
+#!/usr/bin/env python3
+"""Write docs/reference/ from the program itself: its schema, its commands, its tables.
+
+.venv/bin/python tools/reference.py           write what is out of date
+.venv/bin/python tools/reference.py --check   only name it; status 1 when something is
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from wsgi_sepkg import errors, policy, targets
+from wsgi_sepkg.cli import app
+from wsgi_sepkg.package import plan
+from wsgi_sepkg.policy import derive
+from wsgi_sepkg.project import names, reference
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+NOTE = "<!-- Written by tools/reference.py: change the program, not this page. -->\n"
+
+
+def cell(text: str) -> str:
+    """Return ``text`` as it may stand in a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<<", "&lt;&lt;").replace("*", "\\*")
+
+
+def code(text: str) -> str:
+    """Return ``text`` as code in a cell, '' for nothing."""
+    return f"`{text}`".replace("|", "\\|") if text else ""
+
+
+def prose(text: str) -> str:
+    """Return a paragraph in lines of a readable width."""
+    return textwrap.fill(text, 96, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table; the cells are ready to stand."""
+    columns = list(head)
+    lines = [columns, ["---"] * len(columns), *[list(row) for row in rows]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+# -- the description -------------------------------------------------------------------------------
+
+
+def description() -> Iterator[str]:
+    """Return the page of the keys of wsgi-sepkg.toml."""
+    yield "# Keys of wsgi-sepkg.toml\n"
+    yield prose(
+        "A table in single brackets stands once, one in double brackets as often as it is "
+        "needed. The order of tables and keys never matters. `wsgi-sepkg explain-config` "
+        "prints the same text, and `wsgi-sepkg schema` the JSON Schema that editors complete "
+        "from."
+    )
+    known = reference.keys()
+    for head in (k for k in known if k.kind == "table"):
+        if head.path == "target":
+            yield f"## `[target.NAME]`\n\n{head.text}.\n"
+            yield OVERRIDES
+            continue
+        needed = " Required." if head.required else ""
+        text = head.text.rstrip(".")
+        yield f"## `{head.table}`\n" + (f"\n{text}.{needed}\n" if text else "")
+        keys = [k for k in known if k.kind != "table" and k.path.startswith(f"{head.path}.")]
+        start = f"{head.path}.USE."
+        plain = [k for k in keys if not k.path.startswith(start)]
+        yield _keys(plain, f"{head.path}.")
+        special = [k for k in keys if k.path.startswith(start)]
+        if special:
+            yield "### A path with more to say\n"
+            yield "In place of a plain path, a table with these keys:\n"
+            yield _keys(special, start)
+
+
+OVERRIDES = """\
+`[target.NAME.TABLE]` replaces single keys of `[TABLE]` on one target. An entry of a `[[TABLE]]` is
+named by its `name`, `to`, `number`, `port`, `pattern`, `path`, `source`, `interface` or `grant`:
+`[target.NAME.TABLE.ENTRY]`. There, `skip = true` leaves the entry out on that target.
+"""
+
+
+def _keys(keys: Iterable[reference.Key], start: str) -> str:
+    rows = []
+    for key in keys:
+        default = "required" if key.required else code(key.default)
+        kind = cell(key.kind.replace(" or a table or a table", " or a table"))
+        rows.append([code(key.path.removeprefix(start)), kind, default, cell(key.text)])
+    return table(["key", "value", "default", "meaning"], rows)
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+def command_line() -> Iterator[str]:
+    """Return the page of the commands, from the tree of commands that typer builds."""
+    group: Any = typer.main.get_command(app)
+    yield "# Commands\n"
+    yield f"{group.help}\n"
+    yield table(
+        ["command", "what it does"],
+        [[f"[`{name}`](#wsgi-sepkg-{name})", cell(c.help)] for name, c in _commands(group)],
+    )
+    for name, command in _commands(group):
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        words = ["wsgi-sepkg", name, "[OPTIONS]", *(_argument(p) for p in arguments)]
+        yield f"## wsgi-sepkg {name}\n\n{command.help}\n"
+        yield f"```text\n{' '.join(words)}\n```\n"
+        if command.params:
+            yield table(
+                ["option", "default", "meaning"],
+                [
+                    [_option(p), code(_default(p)), cell(p.help or "")]
+                    for p in command.params
+                    if p.name != "help"
+                ],
+            )
+        if command.epilog:
+            text = str(command.epilog).removeprefix("Example: ")
+            yield f"```sh\n{text}\n```\n"
+    yield prose("Every command has `--help` (`-h`). All share the [exit statuses](exit-status.md).")
+
+
+def _commands(group: Any) -> list[tuple[str, Any]]:
+    return list(group.commands.items())
+
+
+def _argument(parameter: Any) -> str:
+    name = parameter.metavar or parameter.name.upper()
+    return name if parameter.required else f"[{name}]"
+
+
+def _option(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return code(parameter.metavar or parameter.name.upper())
+    shown = ", ".join(code(word) for word in parameter.opts)
+    if parameter.is_flag:
+        return shown
+    choices = getattr(parameter.type, "choices", None)
+    value = "|".join(str(getattr(c, "value", c)) for c in choices) if choices else ""
+    return f"{shown} {code(value or parameter.metavar or 'TEXT')}"
+
+
+def _default(parameter: Any) -> str:
+    if isinstance(parameter.show_default, str):
+        return parameter.show_default
+    value = parameter.default
+    if value in (None, "", False, ()) or callable(value):
+        return ""
+    return str(getattr(value, "value", value))
+
+
+# -- exit statuses ---------------------------------------------------------------------------------
+
+
+def exit_status() -> Iterator[str]:
+    """Return the page of the exit statuses, from the errors themselves."""
+    yield "# Exit statuses\n\nThe same for every command. They do not change between releases.\n"
+    meanings = {}
+    for line in (errors.__doc__ or "").splitlines():
+        number, _, text = line.partition("   ")
+        if number.strip().isdigit():
+            meanings[int(number)] = text.strip()
+    kinds: dict[int, list[str]] = {}
+    for kind in vars(errors).values():
+        if (
+            isinstance(kind, type)
+            and issubclass(kind, errors.WsgiSepkgError)
+            and kind is not errors.WsgiSepkgError
+        ):
+            kinds.setdefault(kind.exit_status, []).append(_first(kind.__doc__))
+    yield table(
+        ["status", "meaning", "for example"],
+        [
+            [str(number), cell(text), "<br>".join(cell(k) for k in sorted(kinds.get(number, [])))]
+            for number, text in sorted(meanings.items())
+        ],
+    )
+    yield prose(
+        "A result goes to standard output, a mistake to standard error. With `--format json` "
+        "a mistake is also a JSON object on standard output: `error`, `hint`, `status`, and "
+        "`problems` where the description has mistakes. 130 says that Ctrl-C ended the "
+        "command."
+    )
+
+
+def _first(text: str | None) -> str:
+    """Return the first sentence of a docstring, without what follows a semicolon."""
+    plain = " ".join((text or "").split())
+    return plain.partition(". ")[0].partition(";")[0].rstrip(".").replace("``", "`")
+
+
+# -- targets, services -----------------------------------------------------------------------------
+
+
+def target_page() -> Iterator[str]:
+    """Return the page of the targets and where each fact about them is from."""
+    yield "# Targets\n"
+    yield prose(
+        "A target is a distribution and release: what its policy offers is data inside the "
+        "program, so that a description can be judged for a target on any host. `wsgi-sepkg "
+        "targets` lists them and says which one this host is."
+    )
+    known = [targets.load(name) for name in targets.names()]
+    yield table(
+        ["target", "policy family", "module format", "Python", "dist tag", "description"],
+        [
+            [
+                code(t.name),
+                t.family,
+                str(t.module_format),
+                ", ".join(sorted(t.pythons, key=lambda v: int(v.split(".")[1]))),
+                code(t.dist),
+                cell(t.title),
+            ]
+            for t in known
+        ],
+    )
+    for target in known:
+        facts = target.facts
+        yield f"## {target.name}\n"
+        yield table(
+            ["web server", "domain", "account", "unit", "configuration"],
+            [
+                [name, code(s.domain), code(s.user), code(s.unit), code(s.conf_dir)]
+                for name, s in sorted(target.servers.items())
+            ],
+        )
+        yield (
+            f"Known of its base policy: {len(facts.modules)} modules, {len(facts.types)} types, "
+            f"{len(facts.interfaces)} interfaces,\n{len(facts.booleans)} booleans, "
+            f"{len(facts.contexts)} file contexts, {len(facts.ports)} port labels.\n"
+        )
+        yield "Sources:\n\n" + "".join(f"- {line}\n" for line in target.source)
+
+
+def service_page() -> Iterator[str]:
+    """Return the page of the services that a [[connect]] can name."""
+    yield "# Services\n"
+    yield prose(
+        "What `to` of a `[[connect]]` may name, and what it means in the policy of each "
+        "family. An empty cell: the family has no name for it, and a description that asks "
+        "for it is refused with the other ways that are open."
+    )
+    by_family: dict[str, targets.Target] = {}
+    for name in targets.names():
+        by_family.setdefault(targets.load(name).family, targets.load(name))
+    for family, target in sorted(by_family.items()):
+        listed = [n for n in targets.names() if targets.load(n).family == family]
+        yield f"## Policy family {family}: {', '.join(listed)}\n"
+        yield table(
+            ["`to`", "service", "port type", "over TCP", "on this host's socket", "boolean"],
+            [
+                [
+                    code(name),
+                    cell(s.title),
+                    code(s.port_type),
+                    code(s.call or s.tcp),
+                    code(s.stream),
+                    code(s.boolean),
+                ]
+                for name, s in target.services.items()
+            ],
+        )
+    opened: dict[tuple[str, str], None] = {}
+    for target in by_family.values():
+        for service in target.services.values():
+            if service.boolean and service.opens:
+                opened[service.boolean, service.opens] = None
+    yield "## What a boolean of the base policy opens besides\n"
+    yield table(["boolean", "opens"], [[code(b), cell(o)] for b, o in opened])
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for name in targets.names():
+        target = targets.load(name)
+        for service in target.services.values():
+            if service.boolean and service.boolean not in target.facts.booleans:
+                lacking.setdefault((service.name, service.boolean), []).append(name)
+    if lacking:
+        yield "A boolean of a family is not in each of its releases:\n"
+        yield table(
+            ["service", "boolean", "lacking in"],
+            [[code(s), code(b), ", ".join(where)] for (s, b), where in sorted(lacking.items())],
+        )
+
+
+# -- uses, refusals --------------------------------------------------------------------------------
+
+
+def use_page() -> Iterator[str]:
+    """Return the page of the uses of a path: type, access, owner."""
+    yield "# Uses of a path\n"
+    yield prose(
+        "The keys of `[path]`. A use decides the type of what lies there, what the "
+        "application's domain may do, and owner and mode in the package. `P` stands for the "
+        "prefix of own names: `project.prefix`, else the module's name."
+    )
+    yield table(
+        ["use", "own type", "granted by", "promised", "refused", "reason"],
+        [
+            [
+                code(use),
+                code(f"P_{names.USES[use].suffix}"),
+                "<br>".join(code(m) for m in macros),
+                cell(" ".join(may)),
+                cell(" ".join(must_not)),
+                cell(reason),
+            ]
+            for use, (macros, may, must_not, reason) in derive._GRANTS.items()
+        ],
+    )
+    yield prose(
+        '"Promised" and "refused" are permissions on files (on socket files for `socket`). '
+        "Each is asked of the linked policy by `check` and by the package's own `%check`. A "
+        "path that a module of the base policy labels already keeps that label; what the base "
+        "policy grants to it is not refused: see "
+        "[label a path](../how-to/label-a-path-the-base-policy-labels.md)."
+    )
+    yield "## Owner and mode in the package\n"
+    rows = []
+    for use, (folder, file, own) in plan._MODES.items():
+        if own:
+            owner = "the application's account"
+        elif use in ("config", "secret"):
+            owner = "root, readable by the application's group"
+        else:
+            owner = "root"
+        rows.append([code(use), code(folder), code(file), owner])
+    yield table(["use", "mode of a folder", "mode of a file", "owner"], rows)
+    yield "## Attributes of an own type\n"
+    yield "`kind` of a `[[type]]`, and of the types that the uses make:\n"
+    yield table(
+        ["kind", "interface that gives the attributes"],
+        [[code(kind), code(_interface(call))] for kind, call in derive._KIND_CALLS.items()],
+    )
+
+
+def _interface(call: str) -> str:
+    if not call.startswith("@"):
+        return call
+    every = [targets.load(name).interface[call[1:]] for name in targets.names()]
+    return ", ".join(sorted(set(every)))
+
+
+def refusal_page() -> Iterator[str]:
+    """Return the page of what no module may grant without a waiver."""
+    with (Path(policy.__path__[0]) / "refusals.toml").open("rb") as stream:
+        refusals = tomllib.load(stream)["refusal"]
+    yield "# Refusals\n"
+    yield prose(
+        "What a module made by this program does not grant. The linked policy is asked with "
+        "and without the module, own tunables switched on; a grant that the base policy makes "
+        "by itself is not the module's. One that it makes because the package sets a boolean is "
+        "the package's. A `[[waiver]]` with a reason and a last day sets one refusal aside."
+    )
+    rows = []
+    for refusal in refusals:
+        target = refusal["target"]
+        shown = ["self"] if target == "self" else target
+        rows.append(
+            [
+                " ".join(code(t) for t in shown),
+                code(refusal["class"]),
+                " ".join(code(p) for p in refusal["permissions"]),
+                cell(refusal["reason"]),
+            ]
+        )
+    yield table(["target", "class", "permissions", "why"], rows)
+    yield prose(
+        "The same holds for writing own `code`, `static`, `config` and `secret` files and the "
+        "entry points of own domains, and for a permissive domain."
+    )
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "description.md": description,
+    "commands.md": command_line,
+    "exit-status.md": exit_status,
+    "targets.md": target_page,
+    "services.md": service_page,
+    "uses.md": use_page,
+    "refusals.md": refusal_page,
+}
+
+
+def render(name: str) -> str:
+    """Return the text of one page."""
+    return NOTE + "\n" + "\n".join(part.rstrip("\n") + "\n" for part in PAGES[name]())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the pages, or with ``--check`` compare them; return the exit status."""
+    parser = argparse.ArgumentParser(description="Write docs/reference/ from the program.")
+    parser.add_argument("--check", action="store_true", help="only say what is out of date")
+    wanted = parser.parse_args(argv)
+    old = 0
+    for name in PAGES:
+        path, text = FOLDER / name, render(name)
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        old += 1
+        if wanted.check:
+            print(f"docs/reference/{name} is out of date: run tools/reference.py")
+        else:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote docs/reference/{name}")
+    return 1 if wanted.check and old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
