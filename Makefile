@@ -2,20 +2,20 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test unit integration lint bench clean
+.PHONY: help setup demo test unit integration vm vm-shell lint bench clean
 
 BIN := .venv/bin
 # Workers for the integration tests; each has its own scratch stores and build folders.
 JOBS ?= 2
 COVERAGE_MIN ?= 90
-SCRIPTS := $(wildcard tools/*.sh) .ci/run
+SCRIPTS := $(wildcard tools/*.sh src/wsgi_sepkg/simulate/stand-ins/*) .ci/run
 
 # $(call stage,NAME,COMMAND): run one stage of a target, stop where it fails, and say which it was.
 stage = @printf '\n== $(1)\n'; $(2) || { status=$$?; \
 	printf '\n== %s: stage "%s" failed with status %s\n' '$@' '$(1)' "$$status" >&2; exit $$status; }
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install system packages and .venv (quick when all is there)
 	@tools/setup.sh
@@ -28,6 +28,7 @@ test: setup ## everything that has to pass: lint, unit, integration, coverage
 	$(lint_stages)
 	$(call stage,unit tests,$(BIN)/pytest tests/unit $(cover))
 	$(call stage,integration tests,$(BIN)/pytest tests/integration -n $(JOBS) $(cover) --cov-append)
+	$(call stage,machine tests,$(BIN)/pytest tests/vm -rA $(cover) --cov-append)
 	$(call stage,coverage,$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_MIN))
 	@printf '\n== all stages passed\n'
 
@@ -36,6 +37,12 @@ unit: setup ## the tests that need no tools
 
 integration: setup ## the tests with the real compiler, linker and rpmbuild
 	@$(BIN)/pytest tests/integration -n $(JOBS)
+
+vm: setup ## the tests under an enforcing kernel, in a machine of qemu
+	@$(BIN)/pytest tests/vm -rA
+
+vm-shell: setup ## a root shell in that machine
+	@$(BIN)/python -m wsgi_sepkg.machine
 
 lint: setup ## ruff, mypy --strict, shellcheck
 	$(lint_stages)

@@ -38,6 +38,10 @@ dash                      | dash                      | scriptlets must run in a
 mailman3-web              | -                         | a large Django site to discover
 git                       | git-core                  | versions and snapshots from tags
 file                      | file-libs                 | libmagic, which rpmlint loads
+qemu-system-x86           | qemu-system-x86-core      | the machine with an enforcing kernel
+qemu-utils                | qemu-img                  | disks of that machine
+debootstrap               | debootstrap               | its image, from Debian's packages
+e2fsprogs                 | e2fsprogs                 | its file system
 libenchant-2-2            | enchant2                  | the spelling checks of rpmlint
 TABLE
 }

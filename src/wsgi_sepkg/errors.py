@@ -146,6 +146,12 @@ class CheckFailed(WsgiSepkgError):
     exit_status = 1
 
 
+class MachineFailed(WsgiSepkgError):
+    """The machine did not boot, or its job did not end as a job must."""
+
+    exit_status = 4
+
+
 class NotAnRpm(WsgiSepkgError, ValueError):
     """A file given to ``inspect`` is no RPM that can be read."""
 

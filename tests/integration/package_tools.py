@@ -2,8 +2,7 @@
 
 The policy compiler is replaced by a stub of the devel Makefile (a module is then the text of its
 sources), so that a package takes about a second; spec, scriptlets, macros and rpmbuild are real.
-In the scratch root, sh and its tools are the host's; the programs of SELinux and systemd are
-stand-ins that keep state, and write what they were asked to do into /calls.
+The scratch root is the one of ``wsgi-sepkg simulate``.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import stat
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -24,16 +22,14 @@ from wsgi_sepkg.package.build import lay_out
 from wsgi_sepkg.package.inspect import payload_files
 from wsgi_sepkg.package.tree import generate
 from wsgi_sepkg.project.load import load
+from wsgi_sepkg.simulate import root as scratch
+from wsgi_sepkg.simulate.root import make_base
 
 MACROS = Path(__file__).parents[1] / "data" / "macros"
-FAMILIES = ("own", "el8", "el9", "fedora")
-TOOLS = (
-    "awk basename base64 bash bzip2 cat chmod chown cksum cmp cp cut dash date diff dirname env"
-    " getent grep head id install ln ls mkdir mktemp mv rm rmdir sed sort tail touch tr uname wc"
-).split()
-PATH = "/sbin:/bin:/usr/sbin:/usr/bin"
+FAMILIES = ("own", "el8", "el9", "el10", "fedora")
 _STEPS = ("PRETRANS", "PREIN", "POSTIN", "PREUN", "POSTUN", "POSTTRANS", "VERIFYSCRIPT")
 SELINUX = "shop-selinux"
+STAND_INS = sorted(program.name for program in scratch.STAND_INS.iterdir())
 
 
 @cache
@@ -211,212 +207,26 @@ def scriptlets(package: Path) -> dict[str, str]:
 
 # -- the scratch root ------------------------------------------------------------------------------
 
-_STAND_INS = {
-    # /selinux-on says that SELinux is enabled, /fail-semodule makes the next transactions fail.
-    "selinuxenabled": "[ -e /selinux-on ]\n",
-    "load_policy": 'echo "load_policy" >>/calls\n[ ! -e /fail-load ]\n',
-    "setsebool": 'echo "setsebool $*" >>/calls\n',
-    "systemctl": 'echo "systemctl $*" >>/calls\n[ ! -e /fail-systemctl ]\n',
-    "systemd-tmpfiles": 'echo "systemd-tmpfiles $*" >>/calls\n',
-    "restorecon": 'echo "restorecon $*" >>/calls\n',
-    "groupadd": 'echo "groupadd $*" >>/calls\nfor n; do :; done\necho "$n:x:990:" >>/etc/group\n',
-    "useradd": 'echo "useradd $*" >>/calls\nfor n; do :; done\n'
-    'echo "$n:x:990:990::/:/sbin/nologin" >>/etc/passwd\n',
-    # fixfiles -C OLD restore: what differs from the present contexts is relabelled.
-    "fixfiles": """echo "fixfiles $*" >>/calls
-[ "$1" = -C ] || exit 1
-. /etc/selinux/config
-diff "$2" "/etc/selinux/$SELINUXTYPE/contexts/files/file_contexts" |
-  sed -n 's/^[<>] \\([^(\\\\ \t]*\\).*/relabel \\1/p' | sort -u >>/calls
-""",
-    # One transaction: options in their order, nothing changes when one of them fails.
-    "semodule": """echo "semodule $*" >>/calls
-[ ! -e /fail-semodule ] || { echo "semodule: failed by the test" >&2; exit 1; }
-type=targeted priority=400 mode=
-root=/var/lib/selinux
-[ ! -d /etc/selinux/targeted/active ] || root=/etc/selinux
-for argument; do
-  case $argument in -s) mode=s; continue ;; esac
-  if [ "$mode" = s ]; then type=$argument mode=; fi
-done
-active=$root/$type/active
-[ -d "$active/modules" ] || { echo "semodule: no store" >&2; exit 1; }
-rm -rf /semodule-new
-cp -a "$active/modules" /semodule-new
-mode=
-for argument; do
-  case $argument in
-    -n) ;;
-    -s | -X | -i | -r | -e | -d) mode=$argument ;;
-    *)
-      case $mode in
-        -X) priority=$argument ;;
-        -r)
-          [ -d "/semodule-new/$priority/$argument" ] ||
-            { echo "semodule: unable to remove $argument at priority $priority" >&2; exit 1; }
-          rm -rf "/semodule-new/$priority/$argument" ;;
-        -i)
-          [ -f "$argument" ] || { echo "semodule: no file $argument" >&2; exit 1; }
-          name=$(basename "$argument")
-          kind=hll
-          case $name in *.cil.bz2) kind=cil ;; esac
-          name=${name%%.*}
-          rm -rf "/semodule-new/$priority/$name"
-          mkdir -p "/semodule-new/$priority/$name"
-          cp "$argument" "/semodule-new/$priority/$name/$kind" ;;
-        -s) ;;
-        *) echo "semodule: $argument?" >&2; exit 1 ;;
-      esac ;;
-  esac
-done
-rm -rf "$active/modules"
-mv /semodule-new "$active/modules"
-mkdir -p "/etc/selinux/$type/contexts/files"
-{
-  echo "/var/lib(/.*)? system_u:object_r:var_lib_t:s0"
-  for module in "$active"/modules/[0-9]*/*/hll; do
-    [ ! -f "$module" ] || bzip2 -dcf <"$module" | grep '^/'
-  done
-} >"/etc/selinux/$type/contexts/files/file_contexts"
-""",
-    # /booleans/default/NAME and /booleans/local/NAME hold 0 or 1.
-    "semanage": """echo "semanage $*" >>/calls
-[ ! -e /fail-semanage ] || exit 1
-word() { [ "$1" = 1 ] && echo on || echo off; }
-value() { cat "/booleans/local/$1" 2>/dev/null || cat "/booleans/default/$1"; }
-case "$1 $*" in
-  "boolean "*" -E"*)
-    for file in /booleans/local/*; do
-      [ -f "$file" ] && echo "boolean -m -$(cat "$file") ${file##*/}"
-    done ;;
-  "boolean "*" -l"*)
-    echo "SELinux boolean                State  Default Description"
-    echo
-    for file in /booleans/default/*; do
-      [ -f "$file" ] || continue
-      name=${file##*/}
-      printf '%-30s (%-5s,%5s)  Allow %s\\n' "$name" "$(word "$(value "$name")")" \\
-        "$(word "$(cat "$file")")" "$name"
-    done ;;
-  "import "*)
-    : >/booleans-new
-    while read -r kind option setting name rest; do
-      [ -n "$kind" ] || continue
-      case $setting in -1 | --on) new=1 ;; -0 | --off) new=0 ;; *) exit 2 ;; esac
-      [ "$kind $option" = "boolean -m" ] && [ -z "$rest" ] || exit 2
-      [ -f "/booleans/default/$name" ] || { echo "no boolean $name" >&2; exit 1; }
-      echo "$new $name" >>/booleans-new
-    done
-    while read -r new name; do
-      echo "$new" >"/booleans/local/$name"
-      echo "boolean $name $new" >>/calls
-    done </booleans-new ;;
-  *) exit 2 ;;
-esac
-""",
-}
-
-
-_ACCOUNTS = {
-    "etc/passwd": "root:x:0:0::/root:/bin/sh\napache:x:48:48::/:/sbin/nologin\n",
-    "etc/group": "root:x:0:\napache:x:48:\n",
-}
-
-
-def _copy_program(root: Path, name: str) -> None:
-    found = shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin")
-    assert found is not None, f"{name} is not installed"
-    place = root / "usr/bin" / name
-    shutil.copy2(os.path.realpath(found), place)
-    output = subprocess.run(["ldd", found], capture_output=True, text=True).stdout
-    for word in output.split():
-        if word.startswith("/"):
-            library = root / word.lstrip("/")
-            library.parent.mkdir(parents=True, exist_ok=True)
-            if not library.exists():
-                shutil.copy2(os.path.realpath(word), library)
-
 
 @cache
 def _base(shell: str) -> Path:
-    root = work() / f"root-{shell}"
-    for folder in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "var/lib", "tmp", "dev"):
-        (root / folder).mkdir(parents=True)
-    for name in ("bin", "sbin", "lib", "lib64"):
-        (root / name).symlink_to(f"usr/{name}")
-    for name in TOOLS:
-        _copy_program(root, name)
-    (root / "usr/bin/sh").symlink_to(shell)
-    for name, text in _STAND_INS.items():
-        program = root / "usr/sbin" / name
-        program.write_text(f"#!/bin/dash\n# A stand-in for tests.\n{text}")
-        program.chmod(0o755)
-    for name, text in _ACCOUNTS.items():
-        (root / name).write_text(text)
-    for name, minor in (("null", 3), ("urandom", 9)):
-        try:
-            os.mknod(root / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
-            (root / "dev" / name).chmod(0o666)
-        except OSError:
-            (root / "dev" / name).write_bytes(os.urandom(4096) if name == "urandom" else b"")
-    return root
+    return make_base(work() / f"root-{shell}", shell)
 
 
-class Root:
-    """A scratch root with SELinux of type targeted, enabled; a stub of the base policy is loaded.
+class Root(scratch.Root):
+    """A scratch root of the simulator with a step at a time; any step that fails is an error.
 
-    ``calls`` is what the stand-ins were asked for since it was read last.
+    ``said`` is what the scriptlets printed.
     """
 
     def __init__(self, shell: str = "bash", selinux: bool = True) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="root-", dir=work()))
-        self.path.rmdir()
-        subprocess.run(["cp", "-al", _base(shell), self.path], check=True)
-        for name, text in _ACCOUNTS.items():
-            self.at(name).unlink()  # it may be written: no link to what all roots share
-            self.write(name, text)
-        if selinux:
-            self.write("selinux-on", "")
-            self.write(
-                "etc/selinux/config", "# a comment\nSELINUX=enforcing\nSELINUXTYPE=targeted\n"
-            )
-            self.at("var/lib/selinux/targeted/active/modules/100/base").mkdir(parents=True)
-            self.write(
-                "etc/selinux/targeted/contexts/files/file_contexts",
-                "/var/lib(/.*)? system_u:object_r:var_lib_t:s0\n",
-            )
-            self.at("var/lib/rpm-state").mkdir()
-            for folder in ("local", "default"):
-                self.at(f"booleans/{folder}").mkdir(parents=True)
-
-    def at(self, name: str) -> Path:
-        """Return a path of the root, seen from outside."""
-        return self.path / name.lstrip("/")
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file of the root, its folder included."""
-        self.at(name).parent.mkdir(parents=True, exist_ok=True)
-        self.at(name).write_text(text)
+        super().__init__(_base(shell), work(), selinux)
+        self.said: list[str] = []
 
     def run(self, script: str, argument: int | str = "") -> subprocess.CompletedProcess[str]:
         """Run a scriptlet in the root as rpm does: sh FILE ARGUMENT."""
-        self.write("tmp/scriptlet", script)
-        words = [str(argument)] if argument != "" else []
-        chroot = ["chroot"] if os.geteuid() == 0 else ["unshare", "-r", "chroot"]
-        return subprocess.run(
-            [*chroot, self.path, "/bin/sh", "/tmp/scriptlet", *words],
-            env={"PATH": PATH, "HOME": "/"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    def calls(self) -> list[str]:
-        """Return and forget what the stand-ins were asked for."""
-        file = self.at("calls")
-        lines = file.read_text().splitlines() if file.exists() else []
-        file.unlink(missing_ok=True)
-        return lines
+        done = self.run_shell(script, argument)
+        return subprocess.CompletedProcess(done.command, done.status, done.stdout, done.stderr)
 
     def step(self, package: Path, name: str, argument: int | str) -> list[str]:
         """Run one scriptlet of ``package``, which must end with 0; return the calls."""
@@ -425,11 +235,6 @@ class Root:
         assert done.returncode == 0, f"%{name}: {done.stderr}"
         self.said.append(done.stdout + done.stderr)
         return self.calls()
-
-    @property
-    def said(self) -> list[str]:
-        """What the scriptlets printed."""
-        return self.__dict__.setdefault("_said", [])
 
     def unpack(self, package: Path) -> None:
         """Put the files of a -selinux package into the root; rpm itself is used elsewhere."""
@@ -471,31 +276,6 @@ class Root:
         self.remove(package)
         found["postun"] = self.step(package, "POSTUN", 0)
         return found
-
-    def modules(self) -> set[str]:
-        """Return the modules of the store as PRIORITY/NAME, the base policy left out."""
-        store = self.at("var/lib/selinux/targeted/active/modules")
-        return {f"{p.parent.name}/{p.name}" for p in store.glob("[0-9]*/*")} - {"100/base"}
-
-    def set_booleans(self, **values: int) -> None:
-        """Give the base policy booleans with their defaults."""
-        for name, value in values.items():
-            self.write(f"booleans/default/{name}", f"{value}\n")
-
-    def admin_sets(self, name: str, value: int) -> None:
-        """Do what an administrator does with setsebool -P."""
-        self.write(f"booleans/local/{name}", f"{value}\n")
-
-    def boolean(self, name: str) -> int:
-        """Return the value of a boolean."""
-        local = self.at(f"booleans/local/{name}")
-        return int((local if local.exists() else self.at(f"booleans/default/{name}")).read_text())
-
-    def record(self) -> list[str]:
-        """Return the lines of the distribution's record of booleans, without the comment."""
-        file = self.at("var/lib/selinux/targeted/rpmbooleans.custom")
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [line for line in lines if not line.startswith("#")]
 
 
 def flat(calls: dict[str, list[str]]) -> list[str]:

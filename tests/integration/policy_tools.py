@@ -285,7 +285,7 @@ def labels(module: Rendered) -> set[tuple[str, str, str]]:
 
 
 def spellings(pattern: str) -> set[str]:
-    """Return both spellings of a path that the releases spell differently (R27)."""
+    """Return both spellings of a path that the releases spell differently."""
     for one, other in (("/var/run/", "/run/"), ("/run/", "/var/run/"), ("/usr/sbin/", "/usr/bin/")):
         if pattern.startswith(one):
             return {pattern, other + pattern[len(one) :]}

@@ -61,7 +61,7 @@ def both(text: str) -> tuple[Path, ...]:
 def bare() -> Root:
     """A root without SELinux, systemd or a policy."""
     root = Root("dash", selinux=False)
-    for name in tools._STAND_INS:
+    for name in tools.STAND_INS:
         if name not in ("groupadd", "useradd"):
             root.at(f"/usr/sbin/{name}").unlink()
     # What other packages own on a real host.
@@ -145,7 +145,7 @@ def test_erasing_says_nothing_of_the_ghost_folder_of_the_module(enforcing: Root)
 
 
 def test_the_policy_is_loaded_before_the_application_is_unpacked(enforcing: Root) -> None:
-    """Then the files are labelled right at unpacking (R20), in whatever order they are named."""
+    """Then the files are labelled right at unpacking, in whatever order they are named."""
     application, policy = both(FIRST)
     done = subprocess.run(
         ["rpm", "--root", enforcing.path, "--nodeps", "-ivv", application, policy],

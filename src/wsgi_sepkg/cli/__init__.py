@@ -15,8 +15,10 @@ from wsgi_sepkg.cli import (
     generate,
     inspect,
     schema,
+    simulate,
     srpm,
     targets,
+    try_,
 )
 from wsgi_sepkg.cli.common import fail
 from wsgi_sepkg.errors import WsgiSepkgError
@@ -32,7 +34,18 @@ app = typer.Typer(
     "missing, 4 a build failed, 5 a remote service failed.",
 )
 
-for command in (generate, check, srpm, build, inspect, schema, targets, explain_config):
+for command in (
+    generate,
+    check,
+    srpm,
+    build,
+    inspect,
+    simulate,
+    schema,
+    targets,
+    explain_config,
+    try_,
+):
     command.register(app)
 
 

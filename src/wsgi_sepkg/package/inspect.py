@@ -1,6 +1,6 @@
 """What an RPM will do to a host, read without installing or running any of it.
 
-The headers come from rpmfile; its limits (knowledge/pipelines.md section 4) decide the rest:
+The headers come from rpmfile; its limits decide the rest:
 
 - the list of files is taken from the headers, never from the payload;
 - the payload is walked here, because rpmfile gives hard links no content, loses the setuid bits,
@@ -1000,7 +1000,7 @@ def _module_findings(
         content = module.content
         if content is None:
             continue
-        for domain in content.permissive:  # R30
+        for domain in content.permissive:
             yield Finding(
                 "high",
                 "permissive",

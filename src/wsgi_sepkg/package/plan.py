@@ -117,7 +117,7 @@ class _Sources:
 def relabel_paths(policy: Policy) -> tuple[str, ...]:
     """Return what to relabel when the module goes: folders, or ``stem*`` for a pattern.
 
-    Only own contexts count, never a shared folder of the host (R34).
+    Only own contexts count, never a shared folder of the host.
     """
     found = set()
     for context in policy.contexts:

@@ -1,8 +1,7 @@
 """What the scriptlets of a package do, read from their text; nothing is run.
 
 The commands that matter to SELinux are explained in plain words, and the ones that harm hosts are
-reported. The requirements (R1-R60) and defects (D1-D10) named in the comments are those of
-knowledge/selinux-subpackage.md.
+reported.
 
 The reading is a heuristic: a command whose name is computed, or that a program of the package
 runs, is not seen.
@@ -21,7 +20,7 @@ from wsgi_sepkg.package.shell import NOT, Command, Script, alternatives, negated
 SHELLS = frozenset({"sh", "bash", "dash", "ksh", "zsh"})
 DEFAULT_PRIORITY = 400  # semodule(8): "default priority is 400"
 
-# Trees so large, or so shared, that relabelling all of them is never one package's business (R34).
+# Trees so large, or so shared, that relabelling all of them is never one package's business.
 WHOLE_TREES = frozenset(
     {"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/mnt", "/opt", "/root"}
     | {"/run", "/sbin", "/srv", "/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/sbin"}
@@ -495,14 +494,14 @@ class _Reader:
                 f"{value} is put at priority {priority}, the one of the distribution's policy",
             )
         if command.silenced:
-            self.find(  # R45
+            self.find(
                 "medium",
                 "install-errors-hidden",
                 command.line,
                 "the error messages of the module's installation are thrown away",
             )
         if any(_enabled_gate(c) for c in command.conditions):
-            self.find(  # R41
+            self.find(
                 "medium",
                 "install-needs-selinux-on",
                 command.line,
@@ -511,7 +510,7 @@ class _Reader:
             )
 
     def _removed(self, command: Command, value: str) -> None:
-        # %posttrans and %post may well drop an old module, R38; on removal it is R39.
+        # %posttrans and %post may well drop an old module; on removal it must not.
         if self.name in {"preun", "postun"} and not any(
             _count(c) == "0" for c in command.conditions
         ):
@@ -578,7 +577,7 @@ class _Reader:
         if _has(options, "-F"):
             self._forced(command)
         if _has(options, "-T"):
-            self.find(  # R35
+            self.find(
                 "low",
                 "restorecon-threads",
                 command.line,
@@ -614,7 +613,7 @@ class _Reader:
                 )
 
     def _forced(self, command: Command) -> None:
-        self.find(  # R36
+        self.find(
             "medium",
             "relabel-forced",
             command.line,
@@ -754,13 +753,13 @@ class _Reader:
             self.effect(command, f"takes the local type of the port {port} away")
             self.act(command, "port-delete", port, label)
             if self.name in {"postun", "preun"} and not _erase_only(command.conditions):
-                self.find(  # R44, foreman-packaging#3949
+                self.find(
                     "medium",
                     "port-deleted-on-upgrade",
                     command.line,
                     f"the type of port {port} is taken away on upgrades too",
                 )
-        # R44: an existing definition makes "semanage port -a" fail before policycoreutils 3.7.
+        # An existing definition makes "semanage port -a" fail before policycoreutils 3.7.
         guards = [c for c in command.conditions if not _enabled_gate(c)]
         if adding and not guards and not command.rescued:
             self.find(
@@ -877,7 +876,7 @@ class _Reader:
     def sourcing(self, command: Command) -> None:
         file = command.words[1] if len(command.words) > 1 else ""
         if file == "/etc/selinux/config" and not any(file in c for c in command.conditions):
-            self.find(  # D1, R40: a missing file ends a POSIX shell at once
+            self.find(  # a missing file ends a POSIX shell at once
                 "medium",
                 "config-unguarded",
                 command.line,
@@ -1086,7 +1085,7 @@ def _boolean_macros(reader: _Reader, body: str) -> None:
     """Recognise %selinux_set_booleans and %selinux_unset_booleans in their expanded form.
 
     Both loop over their arguments and end in ``semanage import``; only the first asks for the
-    local settings (``semanage boolean -E``). Source: knowledge/selinux-subpackage.md 2.1.
+    local settings (``semanage boolean -E``). Source: the macros that selinux-policy brings for rpm.
     """
     words = [c.words[1:] for c in reader.script.commands if c.name == "semanage"]
     imports = any("import" in w for w in words)
@@ -1117,7 +1116,7 @@ def _boolean_macros(reader: _Reader, body: str) -> None:
             else:
                 reader._boolean(shown, boolean, wanted, persistent=True)
                 if wanted not in {"0", "1"}:
-                    reader.find(  # D4
+                    reader.find(
                         "high",
                         "boolean-value",
                         loop.line,
@@ -1128,7 +1127,7 @@ def _boolean_macros(reader: _Reader, body: str) -> None:
 def _whole_script(reader: _Reader, interpreter: str, body: str) -> None:
     name = reader.name
     if reader.rebuilds > 1:
-        reader.find(  # D8
+        reader.find(
             "low",
             "several-rebuilds",
             0,
@@ -1165,7 +1164,7 @@ def _whole_script(reader: _Reader, interpreter: str, body: str) -> None:
             f"its last command ({last.name}) may fail: then {result}; end with 'exit 0'",
         )
     if name.startswith("trigger") and "selinux-policy" in name and reader.actions:
-        reader.find(  # R54
+        reader.find(
             "medium",
             "trigger-on-policy",
             0,
@@ -1189,7 +1188,7 @@ def _of(actions: Iterable[tuple[str, Action]], kind: str) -> list[tuple[str, Act
 
 
 def _priorities(actions: list[tuple[str, Action]]) -> list[Finding]:
-    """R37: a module is removed at the priority where it was installed, or not at all."""
+    """A module is removed at the priority where it was installed, or not at all."""
     out = []
     removed: dict[str, set[str]] = {}
     for name, action in _of(actions, "module-remove"):
@@ -1221,7 +1220,7 @@ def _priorities(actions: list[tuple[str, Action]]) -> list[Finding]:
 
 
 def _booleans_back(actions: list[tuple[str, Action]]) -> list[Finding]:
-    """R42: a boolean of the host that is set for good needs a way back on erase."""
+    """A boolean of the host that is set for good needs a way back on erase."""
     back = {a.name for _, a in _of(actions, "boolean-restore")}
     back |= {a.name for n, a in _of(actions, "boolean-set") if n in {"preun", "postun"}}
     return [
@@ -1237,7 +1236,7 @@ def _booleans_back(actions: list[tuple[str, Action]]) -> list[Finding]:
 
 
 def _relabel_pairs(actions: list[tuple[str, Action]]) -> list[Finding]:
-    """R32: fixfiles -C in %post needs the copy that %pre makes."""
+    """``fixfiles -C`` in %post needs the copy that %pre makes."""
     copies = {a.name for n, a in _of(actions, "contexts-copy") if n in {"pre", "pretrans"}}
     uses = _of(actions, "relabel-changed")
     out = [
@@ -1266,7 +1265,7 @@ def _relabel_pairs(actions: list[tuple[str, Action]]) -> list[Finding]:
 
 
 def _locals_back(actions: list[tuple[str, Action]]) -> list[Finding]:
-    """R44 and its like: what semanage adds must be deleted on erase."""
+    """What semanage adds must be deleted on erase."""
     out = []
     for kind, what in (("port", "the local type of port"), ("fcontext", "the local file context")):
         deleted = {a.name for _, a in _of(actions, f"{kind}-delete")}

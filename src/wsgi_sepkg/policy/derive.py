@@ -646,7 +646,7 @@ def _set(words: str | Iterable[str]) -> str:
 
 
 def _spellings(pattern: str) -> tuple[str, ...]:
-    """Return the pattern as both sides of the equivalences that differ between releases (R27)."""
+    """Return the pattern as both sides of the equivalences that differ between releases."""
     for one, other in (
         ("/var/run", "/run"),
         ("/run", "/var/run"),

@@ -48,7 +48,7 @@ def comment(text: str) -> str:
 
 
 def documentation(text: str) -> str:
-    """Return ``text`` for the XML of a ``##`` comment (R57)."""
+    """Return ``text`` for the XML of a ``##`` comment."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return comment(escaped)
 

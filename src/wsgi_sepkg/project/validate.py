@@ -284,7 +284,7 @@ class _Checker:
             self.add(key, f"begins with {text[0]!r}", "begin with a word")
 
     def module_names(self) -> None:
-        """The module, and what own names begin with, must be legal and free (R3 to R5)."""
+        """The module, and what own names begin with, must be legal and free."""
         p = self.d.project
         name, start = names.module_name(self.d), names.prefix(self.d)
         module_key = "project.module" if p.module else "project.name"
@@ -609,7 +609,7 @@ class _Checker:
         if entry.type:
             self.value(f"{key}.type", values.identifier(entry.type, "type"))
         if entry.type.endswith("_exec_t"):
-            message = f"{shown(entry.type)} would also label folders (R25)"
+            message = f"{shown(entry.type)} would also label folders"
             self.add(f"{key}.type", message, 'use [[file-context]] with file-type = "file"')
         if entry.override:
             self.value(f"{key}.override", values.text(entry.override))
@@ -630,7 +630,7 @@ class _Checker:
                 continue
             if path == alias or path.startswith((f"{alias}/", f"{alias}(", f"{alias}\\.")):
                 live = real + path[len(alias) :]
-                # Fedora's newer policies fold /usr/sbin into /usr/bin; both are written (R27).
+                # Fedora's newer policies fold /usr/sbin into /usr/bin; both are written.
                 if alias != "/usr/sbin":
                     self.add(
                         key,
@@ -644,7 +644,7 @@ class _Checker:
     # -- own names ---------------------------------------------------------------------------
 
     def declarations(self) -> None:
-        """Own names must be legal and free (R4, R22)."""
+        """Own names must be legal and free."""
         start = names.prefix(self.d)
         # A bad prefix was named already; it spoils each name that is made of it.
         sound = not values.identifier(start, "prefix")
@@ -755,7 +755,7 @@ class _Checker:
         if not re.fullmatch(r"s[0-9]+(:c[0-9]+([.,]c[0-9]+)*)?", context.level):
             self.add(f"{key}.level", f"{context.level[:60]!a} is no level", 'e.g. "s0"')
         if context.type.endswith("_exec_t") and context.file_type == "any":
-            message = f"{context.type} would also label folders (R25)"
+            message = f"{context.type} would also label folders"
             self.add(f"{key}.file-type", message, 'set file-type = "file"')
         where = f"{key}.pattern"
         if not self.value(where, values.pattern(context.pattern)):
@@ -769,7 +769,7 @@ class _Checker:
         seen.setdefault(row, where)
 
     def not_of_the_base(self, key: str, pattern: str, file_type: str) -> bool:
-        """Refuse a pattern that the base policy has: the linker drops one of the two (R28)."""
+        """Refuse a pattern that the base policy has: the linker drops one of the two."""
         kind = _FILE_TYPES[file_type] if file_type != "any" else "any"
         type_ = names.type_of_pattern(self.facts, pattern, kind)
         if type_:

@@ -184,7 +184,7 @@ M4_WORDS = frozenset(
 )
 _BOTH_WORDS = {word.lower() for word in POLICY_WORDS | M4_WORDS}
 
-# Folders that many packages share: labelling them would change the whole host (R34).
+# Folders that many packages share: labelling them would change the whole host.
 HOST_FOLDERS = frozenset(
     [
         "/etc/apache2",
@@ -436,7 +436,7 @@ def pattern(value: str) -> Complaints:
 
 
 def _literal_beginning(value: str) -> Complaints:
-    """Refuse a pattern that would make fixfiles walk, or label, a folder of the host (R24)."""
+    """Refuse a pattern that would make fixfiles walk, or label, a folder of the host."""
     stem = literal_stem(value)
     whole = stem == value.replace("\\", "")
     folders = stem if whole else stem.rpartition("/")[0]
@@ -450,7 +450,7 @@ def _literal_beginning(value: str) -> Complaints:
         return [
             (
                 f"'{value}' has no literal beginning: a relabel would walk the whole host",
-                "begin with at least two literal folders (R24)",
+                "begin with at least two literal folders",
             )
         ]
     if stem.startswith(tuple(f"{folder}/" for folder in _KERNEL_FOLDERS)):

@@ -1,0 +1,56 @@
+"""``wsgi-sepkg try``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsgi_sepkg.cli import common
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("try", epilog="Example: wsgi-sepkg try out/*.noarch.rpm --script smoke.sh")(
+        try_packages
+    )
+
+
+def try_packages(
+    rpms: Annotated[list[Path], typer.Argument(metavar="RPM...", help="RPM files.")],
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            "--script",
+            metavar="FILE",
+            help="A bash script to run after the installation.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", help="The longest it may take.")
+    ] = 900.0,
+    format_: common.OutputFormat = common.Format.text,
+    quiet: common.Quiet = False,
+    verbose: common.Verbose = False,
+) -> None:
+    """Install packages in a throw-away machine with an enforcing kernel; tell what was denied."""
+    from wsgi_sepkg.machine import trial
+    from wsgi_sepkg.machine.boot import Machine
+    from wsgi_sepkg.machine.image import prepare
+    from wsgi_sepkg.report import trial as report
+
+    common.state["format"] = format_
+    trial.suited(rpms)
+    with common.progress("making the machine, once; then booting it", quiet):
+        image = prepare(lambda text: common.note(text, quiet or format_ is common.Format.json))
+        result = trial.attempt(Machine.of(image), rpms, script, limit=timeout)
+    if format_ is common.Format.json:
+        common.show(json.dumps(report.as_dict(result), indent=2, sort_keys=True))
+    else:
+        common.show(report.as_text(result, verbose), quiet and result.ok)
+    if not result.ok:
+        raise typer.Exit(1)

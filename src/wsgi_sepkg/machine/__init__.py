@@ -1,0 +1,1 @@
+"""A throw-away machine with an enforcing kernel, in which packages are installed and tried."""

@@ -1,0 +1,208 @@
+"""The machine, without booting it: its image's name, its options, what is read from a log."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from wsgi_sepkg.errors import MachineFailed, ToolMissing, WrongHost
+from wsgi_sepkg.machine import boot, image
+from wsgi_sepkg.machine.boot import Machine
+from wsgi_sepkg.machine.trial import Refusal, refusals
+
+AVC = (
+    'type=AVC msg=audit(1700000000.123:45): avc:  denied  {{ {what} }} for  pid=7 comm="apache2" '
+    "{where} scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:object_r:{target}:s0 "
+    "tclass={tclass} permissive=0"
+)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine whose qemu is a stand-in, without KVM."""
+    monkeypatch.setattr(boot, "accelerator", lambda: ("-accel", "tcg"))
+    for name in ("vmlinuz", "initrd", "disk.raw"):
+        (tmp_path / name).touch()
+    return Machine(*(tmp_path / name for name in ("vmlinuz", "initrd", "disk.raw")))
+
+
+def qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Put a stand-in for qemu first on PATH; the results' disk is the last file it is given."""
+    tool = tmp_path / "bin" / "qemu-system-x86_64"
+    tool.parent.mkdir()
+    tool.write_text(
+        f"#!/bin/bash\nlast=${{@: -1}}\nlast=${{last#file=}}\nlast=${{last%%,*}}\n{script}"
+    )
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+
+
+def test_the_name_of_the_image_follows_its_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = image.key()
+    assert image.key() == before
+    guest = tmp_path / "guest"
+    guest.mkdir()
+    for path in image.GUEST.iterdir():
+        (guest / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(image, "GUEST", guest)
+    assert image.key() == before
+    (guest / "machine-job").write_text("changed")
+    assert image.key() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "sources.list.d/a.sources",
+            "Types: deb\nURIs: http://m.example/debian\nSuites: bookworm\n",
+            "http://m.example/debian",
+        ),
+        (
+            "sources.list",
+            "# deb http://no.example/debian x main\ndeb http://m.example/debian bookworm main\n",
+            "http://m.example/debian",
+        ),
+        ("sources.list", "deb http://m.example/ubuntu noble main\n", "default"),
+        ("nothing", "", "default"),
+    ],
+)
+def test_the_mirror_is_the_host_s_own(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    assert image.mirror("default", tmp_path) == expected
+
+
+def test_an_image_that_was_not_finished_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(image.os, "geteuid", lambda: 0)
+
+    def fails(config: object, root: Path) -> None:
+        root.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(image, "_bootstrap", fails)
+    monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(image, "_SPARE", 0)
+    with pytest.raises(KeyboardInterrupt):
+        image.prepare()
+    assert [path.name for path in (tmp_path / "wsgi-sepkg" / "machine").iterdir()] == ["lock"]
+
+
+def test_an_image_is_made_by_root_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(image.os, "geteuid", lambda: 1000)
+    with pytest.raises(WrongHost, match="made by root"):
+        image.prepare()
+
+
+def test_no_room_is_said_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(image.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(image, "_SPARE", 2**62)
+    with pytest.raises(WrongHost, match="GiB"):
+        image.prepare()
+
+
+def test_without_qemu_the_packages_are_named(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsgi_sepkg.process.shutil.which", lambda *args, **kwargs: None)
+    with pytest.raises(ToolMissing, match="apt-get install qemu-system-x86"):
+        machine.run("true")
+
+
+def test_a_job_gets_its_files_and_its_results_come_back(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in does what the guest does: unpacks the job, runs it, packs what it left."""
+    qemu(
+        tmp_path,
+        monkeypatch,
+        """
+        for word; do case $word in *job.tar*) job=${word#file=}; job=${job%%,*};; esac; done
+        mkdir in out; tar -xf "$job" -C in
+        echo "MACHINE-READY Enforcing"
+        (cd in; OUT=$PWD/../out bash run.sh >../out/stdout; echo $? >../out/status)
+        echo Enforcing >out/enforcing
+        tar -C out -cf "$last" .
+        echo MACHINE-DONE
+        """,
+    )
+    (tmp_path / "note").write_text("a file")
+    monkeypatch.chdir(tmp_path)
+    script = 'cat note text; mkdir "$OUT/deep"; echo x >"$OUT/deep/file"; exit 3'
+    said: list[str] = []
+    files: dict[str, Path | str] = {"note": tmp_path / "note", "text": " and a text"}
+    outcome = machine.run(script, files, console=said.append)
+    assert (outcome.status, outcome.enforcing) == (3, "Enforcing")
+    assert outcome.stdout == "a file and a text"
+    assert outcome.text("deep/file") == "x\n"
+    assert outcome.text("missing") == ""
+    assert said == ["MACHINE-READY Enforcing", "MACHINE-DONE"]
+
+
+def running(group: int) -> list[str]:
+    """Return the processes of a group that still run; one that was killed is none."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        state, _, member = text.rpartition(")")[2].split()[:3]
+        if int(member) == group and state not in "ZX":
+            found.append(text)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'Kernel panic'; exit 1", "ended before its job began"),
+        ("echo MACHINE-READY; exit 0", "before its job had handed over"),
+        ("echo MACHINE-READY; echo MACHINE-DONE", "cannot be read"),
+        ("echo booting; exec sleep 60", "did not boot in time"),
+        ("echo MACHINE-READY; sleep 60 & wait", "did not end in time"),
+    ],
+)
+def test_a_machine_that_fails_is_an_error_and_leaves_no_process(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    qemu(tmp_path, monkeypatch, f"echo $$ >{tmp_path}/pid\n{script}")
+    monkeypatch.setattr(boot, "_BOOT_LIMIT", 0.3)
+    with pytest.raises(MachineFailed, match=message):
+        machine.run("true", limit=0.5)
+    assert running(int((tmp_path / "pid").read_text())) == []
+
+
+def test_a_job_is_a_plain_archive(tmp_path: Path) -> None:
+    boot._write_job(tmp_path / "job", "exit 0", {"a/b": "text"})
+    with tarfile.open(tmp_path / "job") as tar:
+        assert sorted(tar.getnames()) == ["a/b", "run.sh"]
+
+
+def test_equal_denials_are_counted() -> None:
+    first = AVC.format(what="write", where='name="a"', target="etc_t", tclass="dir")
+    other = AVC.format(
+        what="name_connect", where="dest=25", target="smtp_port_t", tclass="tcp_socket"
+    )
+    assert refusals(
+        "\n".join([first, other, first, "type=SYSCALL msg=x", "avc: denied garbage"])
+    ) == (
+        Refusal("apache2", "httpd_t", "etc_t", "dir", ("write",), "a", 2),
+        Refusal("apache2", "httpd_t", "smtp_port_t", "tcp_socket", ("name_connect",), "25"),
+    )

@@ -1,0 +1,117 @@
+"""Versions of the example that follow each other on one host, under an enforcing kernel."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from vm_tools import JOBS, ROOT, build_example, job_files
+
+from wsgi_sepkg.machine.boot import Machine, Outcome
+from wsgi_sepkg.machine.trial import refusals
+
+DATA = 'data   = "/var/lib/guestbook/db"'
+WORKS = {"list": 200, "static": 200, "sign": 200}
+
+
+@pytest.fixture(scope="module")
+def life(
+    machine: Machine, guestbook: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Outcome:
+    """What the job left; 1.5 has the contexts of 1.4, 1.6 has one more."""
+    folder = tmp_path_factory.mktemp("versions")
+    source = folder / "guestbook"
+    shutil.copytree(ROOT / "examples" / "guestbook", source)
+    packages = [*guestbook, *build_example(folder / "1.5", source, "project.version=1.5")]
+    description = source / "wsgi-sepkg.toml"
+    text = description.read_text(encoding="utf-8")
+    assert DATA in text
+    more = 'data   = ["/var/lib/guestbook/db", "/var/lib/guestbook/extra"]'
+    description.write_text(text.replace(DATA, more), encoding="utf-8")
+    packages += build_example(folder / "1.6", source, "project.version=1.6")
+    script = (JOBS / "lifecycle.sh").read_text(encoding="utf-8")
+    return machine.run(script, job_files(*packages), limit=900)
+
+
+def labels(life: Outcome, step: str) -> dict[str, str]:
+    """Return path and type, as ls -Z told them."""
+    lines = [line.split(None, 1) for line in life.text(f"{step}.labels").splitlines()]
+    return {path: label.split(":")[2] for label, path in lines}
+
+
+def statuses(life: Outcome, step: str) -> dict[str, int]:
+    """Return the HTTP statuses of a step."""
+    found: dict[str, int] = json.loads(life.text(f"{step}.json"))
+    return found
+
+
+def of_the_server(life: Outcome, step: str) -> set[tuple[str, str]]:
+    """Return (target, class) of what was denied to the web server in a step."""
+    found = refusals(life.text(f"{step}.avc"))
+    return {(item.target, item.tclass) for item in found if item.source == "httpd_t"}
+
+
+def test_the_kernel_enforces(life: Outcome) -> None:
+    print(f"{life.enforcing}; to the job {life.booted:.0f} s, in all {life.lasted:.0f} s")
+    assert (life.enforcing, life.status) == ("Enforcing", 0)
+
+
+@pytest.mark.parametrize(
+    "step", ["policy-first", "application-then", "same-contexts", "changed-contexts", "downgrade"]
+)
+def test_the_transaction_succeeds_and_the_module_is_active(life: Outcome, step: str) -> None:
+    assert life.text(f"{step}.status").strip() == "0", life.text(f"{step}.log")
+    assert life.text(f"{step}.modules").split() == ["200", "guestbook", "pp"]
+
+
+def test_an_application_installed_after_its_policy_has_its_labels(life: Outcome) -> None:
+    assert labels(life, "application-then") == {
+        "/usr/share/guestbook/manage.py": "guestbook_content_t",
+        "/etc/guestbook/secret-key": "guestbook_secret_t",
+        "/var/lib/guestbook/db": "guestbook_data_t",
+    }
+
+
+@pytest.mark.parametrize("step", ["application-then", "same-contexts", "changed-contexts"])
+def test_the_site_works_after_each_step_and_nothing_is_denied(life: Outcome, step: str) -> None:
+    assert statuses(life, step) == WORKS
+    assert of_the_server(life, step) == set()
+
+
+def test_an_upgrade_with_the_same_contexts_relabels_nothing(life: Outcome) -> None:
+    assert labels(life, "same-contexts") == {"/var/lib/guestbook/db/witness": "etc_t"}
+
+
+def test_an_upgrade_with_a_new_context_relabels_what_it_covers(life: Outcome) -> None:
+    assert labels(life, "changed-contexts") == {
+        "/var/lib/guestbook/extra": "guestbook_data_t",
+        "/var/lib/guestbook/extra/old": "guestbook_data_t",
+    }
+
+
+def test_a_downgrade_gives_the_label_back(life: Outcome) -> None:
+    assert labels(life, "downgrade") == {
+        "/var/lib/guestbook/extra/old": "var_lib_t",
+        "/var/lib/guestbook/db": "guestbook_data_t",
+    }
+    assert life.text("downgrade.verify").strip() == ""
+
+
+@pytest.mark.parametrize("step", ["same-contexts", "downgrade"])
+def test_what_the_administrator_set_is_kept(life: Outcome, step: str) -> None:
+    assert life.text(f"{step}.boolean").strip() == "guestbook_connect_smtp --> on"
+
+
+def test_without_the_policy_the_site_does_not_answer_as_if_nothing_had_happened(
+    life: Outcome,
+) -> None:
+    assert life.text("policy-gone.status").strip() == "0"
+    assert life.text("policy-gone.modules") == ""
+    assert labels(life, "policy-gone") == {
+        "/usr/share/guestbook/manage.py": "usr_t",
+        "/etc/guestbook/secret-key": "etc_t",
+        "/var/lib/guestbook/db": "var_lib_t",
+    }
+    assert statuses(life, "policy-gone")["list"] == 500
