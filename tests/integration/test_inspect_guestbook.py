@@ -116,7 +116,13 @@ WANTED: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         (FAULTS, (TYPE, STORE)),
         ("looks through the local file contexts of the host and says what it finds", (TYPE,)),
     ],
-    "verify": [(f"{FAULTS}, and rpm -V fails then", ("when run by root", TYPE, STORE))],
+    "verify": [
+        (f"{FAULTS}, and rpm -V fails then", ("when run by root", TYPE, STORE)),
+        (
+            "looks through the local file contexts of the host and says what it finds",
+            ("when run by root", TYPE),
+        ),
+    ],
 }
 
 

@@ -146,11 +146,14 @@ def test_a_module_of_a_previous_name_goes_even_when_no_manifest_tells_of_it(eith
 
 
 def test_modules_of_a_previous_priority_go_or_they_would_hide_ours(either: World) -> None:
-    for name in ("shop", "kiosk"):
-        path = f"/var/lib/selinux/targeted/active/modules/400/{name}"
-        either.root.at(path).mkdir(parents=True)
+    old = either.package(description())
+    either.root.install(old)
+    store = either.root.at("/var/lib/selinux/targeted/active/modules")
+    (store / "400/kiosk").mkdir(parents=True)
+    (store / "200/shop").rename(store / "400/shop")
     project = 'previous-priority = 400\nprevious-modules = ["kiosk"]'
-    (call,) = semodules(either.root.install(either.package(description(project=project))))
+    new = either.package(description(version="1.1", project=project))
+    (call,) = semodules(either.root.upgrade(old, new))
     assert " -X 400 -r shop -X 400 -r kiosk -X 200 -i " in call
     assert either.root.modules() == {"200/shop"}
 

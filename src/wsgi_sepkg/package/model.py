@@ -123,7 +123,10 @@ class ApplicationPlan(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """Both packages, or the -selinux package alone (``application`` is None)."""
+    """Both packages, or the -selinux package alone (``application`` is None).
+
+    ``ports`` are PROTOCOL/LOW/HIGH/TYPE of each port label, for the shell.
+    """
 
     name: str
     version: str
@@ -136,6 +139,7 @@ class Plan(Struct, frozen=True):
     url: str
     module: str
     ports_module: str
+    ports: tuple[str, ...]
     policy_types: tuple[str, ...]
     module_format: int
     sources: tuple[Source, ...]

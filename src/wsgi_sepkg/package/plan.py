@@ -83,6 +83,7 @@ def plan(
         url=project.url,
         module=policy.module,
         ports_module=policy.ports_module,
+        ports=tuple(f"{p.protocol}/{p.low}/{p.high}/{p.type}" for p in policy.ports),
         policy_types=tuple(project.policy_types),
         module_format=target.module_format,
         sources=tuple(sources.items),

@@ -965,6 +965,8 @@ class _Reader:
         values = [v for w in words for v in self.script.values(w)]
         if any(v.endswith("/file_contexts.local") for v in values) and not no:
             return _LOCAL
+        if any(v.endswith("/active/ports.local") for v in values) and not no:
+            return _LOCAL_PORTS
         inside = [v.partition("/active/modules/")[2] for v in values if "/active/modules/" in v]
         if not inside:
             return ""
@@ -981,6 +983,7 @@ class _Reader:
 
 
 _LOCAL = "looks through the local file contexts of the host and says what it finds"
+_LOCAL_PORTS = "looks through the local ports of the host and says what it finds"
 _CONFIG_FILES = frozenset({"/etc/selinux/config", "/etc/sysconfig/selinux"})
 
 _PROGRAMS: dict[str, Callable[[_Reader, Command], None]] = {
