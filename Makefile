@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test unit integration vm vm-shell lint bench clean
+.PHONY: help setup demo test unit integration vm vm-full vm-shell lint bench clean
 
 BIN := .venv/bin
 # Workers for the integration tests; each has its own scratch stores and build folders.
@@ -40,6 +40,9 @@ integration: setup ## the tests with the real compiler, linker and rpmbuild
 
 vm: setup ## the tests under an enforcing kernel, in a machine of qemu
 	@$(BIN)/pytest tests/vm -rA
+
+vm-full: setup ## all cells of the life-cycle matrix, two machines side by side
+	@WSGI_SEPKG_VM_FULL=1 $(BIN)/pytest tests/vm -n $(JOBS) --dist loadgroup
 
 vm-shell: setup ## a root shell in that machine
 	@$(BIN)/python -m wsgi_sepkg.machine

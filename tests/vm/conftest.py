@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from vm_tools import ROOT, build_example
 
+MATRIX = ROOT / "docs" / "explanation" / "life-cycle-matrix.md"
 NEEDED = ("qemu-system-x86_64", "qemu-img", "debootstrap", "rpmbuild")
 
 
@@ -28,8 +30,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.vm)
+            # One boot serves a whole file, but for the matrix: each of its cells boots by itself.
+            own = item.path.name == "test_matrix.py"
+            item.add_marker(pytest.mark.xdist_group(item.name if own else item.path.name))
             if missing or os.geteuid():
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Carry the cell of the matrix, which a test belongs to, to where the table is printed."""
+    report = yield
+    mark = item.get_closest_marker("cell")
+    if mark and report.when == "call":
+        report.user_properties.append(("cell", tuple(mark.args)))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the matrix, a cell a line, with its claims and what became of them.
+
+    WSGI_SEPKG_UPDATE_MATRIX writes the lines into the page of the documentation, too.
+    """
+    cells: dict[tuple[str, str], list[bool]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "cell":
+                    cells.setdefault(tuple(value), []).append(outcome == "passed")
+    if not cells:
+        return
+    lines = ["| cell | what happens | claims | held |", "| --- | --- | --- | --- |"]
+    for (name, about), held in sorted(cells.items()):
+        lines.append(f"| `{name}` | {about} | {len(held)} | {'all' if all(held) else sum(held)} |")
+    terminalreporter.section("matrix")
+    for line in lines:
+        terminalreporter.write_line(line)
+    if os.environ.get("WSGI_SEPKG_UPDATE_MATRIX"):
+        before, start, rest = MATRIX.read_text(encoding="utf-8").partition("<!-- matrix -->\n")
+        after = rest[rest.index("<!-- end of matrix -->") :]
+        text = before + start + "\n".join(lines) + "\n" + after
+        MATRIX.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

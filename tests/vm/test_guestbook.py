@@ -40,11 +40,13 @@ def test_the_kernel_enforces(life: Outcome) -> None:
     assert life.enforcing == "Enforcing"
 
 
+@pytest.mark.cell("install-both", "both packages in one transaction")
 def test_one_transaction_installs_both(life: Outcome) -> None:
     assert life.text("install.status").strip() == "0", life.text("install.log")
     assert life.text("modules").split() == ["200", "guestbook", "pp"]
 
 
+@pytest.mark.cell("install-both", "both packages in one transaction")
 def test_all_labels_are_right_at_once(life: Outcome) -> None:
     labels = {
         line.split()[1]: line.split()[0].split(":")[2] for line in life.text("labels").splitlines()
@@ -62,20 +64,30 @@ def test_all_labels_are_right_at_once(life: Outcome) -> None:
     assert life.text("mislabelled") == ""
 
 
+@pytest.mark.cell("install-both", "both packages in one transaction")
 def test_the_secret_is_for_the_server_alone(life: Outcome) -> None:
     assert life.text("secret").split() == ["640", "root", "www-data"]
 
 
+@pytest.mark.cell("install-both", "both packages in one transaction")
 def test_rpm_verifies_both_packages(life: Outcome) -> None:
     assert (life.text("verify").strip(), life.text("verify.status").strip()) == ("", "0")
 
 
+@pytest.mark.cell(
+    "serving",
+    "the site is used: pages, uploads, media, database, log; nothing is denied",
+)
 def test_the_application_runs_in_the_domain_of_the_server(life: Outcome) -> None:
     print(life.text("domains"))
     domains = {line.split()[1].split(":")[2] for line in life.text("domains").splitlines()}
     assert domains == {"httpd_t"}
 
 
+@pytest.mark.cell(
+    "serving",
+    "the site is used: pages, uploads, media, database, log; nothing is denied",
+)
 def test_every_function_works_and_nothing_is_denied(life: Outcome) -> None:
     print(f"AVC records while the site was used: {len(denied(life, 'use'))}")
     assert did(life, "use") == {"list": 200, "static": 200, "sign": 200, "photo": 200, "media": 200}
@@ -83,16 +95,28 @@ def test_every_function_works_and_nothing_is_denied(life: Outcome) -> None:
     assert denied(life, "use") == set()
 
 
+@pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
 def test_without_its_tunable_only_the_mail_is_lost(life: Outcome) -> None:
     assert did(life, "mail-off") == {"mail": 200}
     assert denied(life, "mail-off") == {("httpd_t", "smtp_port_t", "tcp_socket", "name_connect")}
 
 
+@pytest.mark.cell(
+    "serving",
+    "the site is used: pages, uploads, media, database, log; nothing is denied",
+)
 def test_with_its_tunable_the_mail_arrives(life: Outcome) -> None:
     assert denied(life, "mail-on") == set()
     assert "To: guest@example.org" in life.text("mailbox")
 
 
+@pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
 def test_without_the_label_of_media_only_uploads_fail(life: Outcome) -> None:
     assert did(life, "media-label-gone") == {"list": 200, "sign": 200, "photo": 500}
     assert {(source, target) for source, target, *_ in denied(life, "media-label-gone")} == {
@@ -100,11 +124,19 @@ def test_without_the_label_of_media_only_uploads_fail(life: Outcome) -> None:
     }
 
 
+@pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
 def test_restorecon_brings_uploads_back(life: Outcome) -> None:
     assert did(life, "media-label-back") == {"list": 200, "photo": 200, "media": 200}
     assert denied(life, "media-label-back") == set()
 
 
+@pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
 def test_without_the_label_of_the_log_only_what_logs_fails(life: Outcome) -> None:
     assert did(life, "log-label-gone") == {"list": 200, "sign": 500}
     found = denied(life, "log-label-gone")
@@ -113,6 +145,10 @@ def test_without_the_label_of_the_log_only_what_logs_fails(life: Outcome) -> Non
     }
 
 
+@pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
 def test_without_the_label_of_the_database_nothing_is_written(life: Outcome) -> None:
     assert did(life, "data-label-gone") == {"list": 200, "static": 200, "sign": 500}
     assert {(source, target) for source, target, *_ in denied(life, "data-label-gone")} == {
@@ -120,11 +156,19 @@ def test_without_the_label_of_the_database_nothing_is_written(life: Outcome) -> 
     }
 
 
+@pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
 def test_without_the_label_of_the_secret_only_static_files_are_served(life: Outcome) -> None:
     assert did(life, "secret-label-gone") == {"list": 500, "static": 200}
     assert denied(life, "secret-label-gone") == {("httpd_t", "shadow_t", "file", "read")}
 
 
+@pytest.mark.cell(
+    "serving",
+    "the site is used: pages, uploads, media, database, log; nothing is denied",
+)
 def test_postgresql_is_reached_over_tcp(life: Outcome) -> None:
     assert did(life, "postgresql") == {"list": 200, "static": 200, "sign": 200}, life.text(
         "postgresql.log"
@@ -132,6 +176,10 @@ def test_postgresql_is_reached_over_tcp(life: Outcome) -> None:
     assert denied(life, "postgresql") == set()
 
 
+@pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
 def test_without_its_tunable_postgresql_is_out_of_reach(life: Outcome) -> None:
     assert did(life, "postgresql-off") == {"static": 200, "sign": 500}
     assert denied(life, "postgresql-off") == {
@@ -139,6 +187,10 @@ def test_without_its_tunable_postgresql_is_out_of_reach(life: Outcome) -> None:
     }
 
 
+@pytest.mark.cell(
+    "serving",
+    "the site is used: pages, uploads, media, database, log; nothing is denied",
+)
 def test_a_rotated_log_keeps_its_label(life: Outcome) -> None:
     assert did(life, "log-rotated") == {"list": 200}
     assert denied(life, "log-rotated") == set()
@@ -149,22 +201,35 @@ def test_a_rotated_log_keeps_its_label(life: Outcome) -> None:
     }
 
 
+@pytest.mark.cell(
+    "erase-subpackage",
+    "rpm refuses to erase the policy alone, dnf takes the application along",
+)
 def test_rpm_refuses_to_erase_the_policy_alone(life: Outcome) -> None:
     assert life.text("refused.status").strip() != "0"
     assert "is needed by (installed) guestbook-" in life.text("refused.log")
 
 
+@pytest.mark.cell(
+    "erase-subpackage",
+    "rpm refuses to erase the policy alone, dnf takes the application along",
+)
 def test_dnf_takes_the_application_along(life: Outcome) -> None:
     assert life.text("erase.status").strip() == "0", life.text("erase.log")
     assert "guestbook" not in life.text("left.packages")
 
 
+@pytest.mark.cell("erase-data-left", "data that stays gets the labels of the base policy")
 def test_data_left_behind_has_the_labels_of_the_base_policy(life: Outcome) -> None:
     lines = [line.split(None, 1) for line in life.text("left.labels").splitlines()]
     assert "/var/lib/guestbook/db/guestbook.sqlite3" in {path for _, path in lines}
     assert {label.split(":")[2] for label, _ in lines} <= {"etc_t", "var_lib_t", "var_log_t"}
 
 
+@pytest.mark.cell(
+    "erase-both",
+    "the store, its exports and checksums are as before the installation",
+)
 def test_the_store_is_as_it_was_before(life: Outcome) -> None:
     assert life.text("store.after").splitlines() == life.text("store.before").splitlines()
     assert len(life.text("store.before").splitlines()) > 300

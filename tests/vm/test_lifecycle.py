@@ -58,6 +58,10 @@ def test_the_kernel_enforces(life: Outcome) -> None:
     assert (life.enforcing, life.status) == ("Enforcing", 0)
 
 
+@pytest.mark.cell(
+    "versions",
+    "policy first, application, upgrades, downgrade: each succeeds, the module is active",
+)
 @pytest.mark.parametrize(
     "step", ["policy-first", "application-then", "same-contexts", "changed-contexts", "downgrade"]
 )
@@ -66,6 +70,7 @@ def test_the_transaction_succeeds_and_the_module_is_active(life: Outcome, step: 
     assert life.text(f"{step}.modules").split() == ["200", "guestbook", "pp"]
 
 
+@pytest.mark.cell("subpackage-first", "the policy, then the application")
 def test_an_application_installed_after_its_policy_has_its_labels(life: Outcome) -> None:
     assert labels(life, "application-then") == {
         "/usr/share/guestbook/manage.py": "guestbook_content_t",
@@ -74,16 +79,22 @@ def test_an_application_installed_after_its_policy_has_its_labels(life: Outcome)
     }
 
 
+@pytest.mark.cell(
+    "versions",
+    "policy first, application, upgrades, downgrade: each succeeds, the module is active",
+)
 @pytest.mark.parametrize("step", ["application-then", "same-contexts", "changed-contexts"])
 def test_the_site_works_after_each_step_and_nothing_is_denied(life: Outcome, step: str) -> None:
     assert statuses(life, step) == WORKS
     assert of_the_server(life, step) == set()
 
 
+@pytest.mark.cell("upgrade-same", "a mislabelled witness stays: nothing is relabelled")
 def test_an_upgrade_with_the_same_contexts_relabels_nothing(life: Outcome) -> None:
     assert labels(life, "same-contexts") == {"/var/lib/guestbook/db/witness": "etc_t"}
 
 
+@pytest.mark.cell("upgrade-changed-contexts", "what the new context covers is relabelled")
 def test_an_upgrade_with_a_new_context_relabels_what_it_covers(life: Outcome) -> None:
     assert labels(life, "changed-contexts") == {
         "/var/lib/guestbook/extra": "guestbook_data_t",
@@ -91,6 +102,7 @@ def test_an_upgrade_with_a_new_context_relabels_what_it_covers(life: Outcome) ->
     }
 
 
+@pytest.mark.cell("downgrade", "the label of the older version comes back")
 def test_a_downgrade_gives_the_label_back(life: Outcome) -> None:
     assert labels(life, "downgrade") == {
         "/var/lib/guestbook/extra/old": "var_lib_t",
@@ -99,11 +111,16 @@ def test_a_downgrade_gives_the_label_back(life: Outcome) -> None:
     assert life.text("downgrade.verify").strip() == ""
 
 
+@pytest.mark.cell(
+    "boolean-set-after-install",
+    "an upgrade and a downgrade keep what the administrator set",
+)
 @pytest.mark.parametrize("step", ["same-contexts", "downgrade"])
 def test_what_the_administrator_set_is_kept(life: Outcome, step: str) -> None:
     assert life.text(f"{step}.boolean").strip() == "guestbook_connect_smtp --> on"
 
 
+@pytest.mark.cell("erase-subpackage-nodeps", "labels of the base policy; the site answers 500")
 def test_without_the_policy_the_site_does_not_answer_as_if_nothing_had_happened(
     life: Outcome,
 ) -> None:

@@ -2,14 +2,69 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from wsgi_sepkg.package.build import build
+from wsgi_sepkg import process
+from wsgi_sepkg.package.build import build, lay_out
 from wsgi_sepkg.package.tree import generate
 from wsgi_sepkg.project.load import load
 
 ROOT = Path(__file__).parents[2]
 JOBS = Path(__file__).parent / "jobs"
+EXAMPLE = ROOT / "examples" / "guestbook"
+
+# What the matrix needs and the example has not.
+_MORE = """
+[[port]]
+number = 24680
+type = "{module}_port_t"
+reason = "where other programs ask for entries"
+
+[[boolean]]
+name = "httpd_can_sendmail"
+value = true
+reason = "the matrix looks what becomes of it"
+"""
+_SHOP = """
+[project]
+name = "shop"
+version = "1.0"
+summary = "A shop"
+license = "MIT"
+maintainer = "Example Ltd <packages@example.org>"
+targets = ["debian-12"]
+
+[[changelog]]
+date = 2026-11-20
+text = "1.0"
+
+[application]
+root = "/usr/share/shop"
+wsgi = "shop.wsgi:application"
+settings = "shop.settings"
+static = "none"
+
+[path]
+data = "/var/lib/shop"
+
+[[boolean]]
+name = "httpd_can_sendmail"
+value = true
+reason = "the matrix looks what becomes of it"
+"""
+_POLICY = """
+Name: system-policy
+Version: 1
+Release: 1
+Summary: The base policy of this system, for rpm
+License: MIT
+BuildArch: noarch
+Provides: selinux-policy-targeted = 40
+%description
+Says to rpm that this system has a policy named targeted.
+%files
+"""
 
 
 def job_files(*packages: Path) -> dict[str, Path | str]:
@@ -23,3 +78,60 @@ def build_example(folder: Path, source: Path, *settings: str) -> tuple[Path, ...
     assert made.report is not None
     assert made.report.ok
     return tuple(path for path in made.packages if not path.name.endswith(".src.rpm"))
+
+
+def build_matrix(folder: Path) -> tuple[Path, ...]:
+    """Return the packages that matrix.toml tells of."""
+    found = []
+    for version, more in {
+        "1.4": [],
+        "1.5": ["project.previous-priority=400"],
+        "1.3": ['project.module="oldbook"'],
+        "1.2": [],
+    }.items():
+        source = folder / version / "guestbook"
+        shutil.copytree(EXAMPLE, source)
+        module = "oldbook" if version == "1.3" else "guestbook"
+        text = (source / "wsgi-sepkg.toml").read_text(encoding="utf-8") + _MORE
+        # The example's own expectations name its types.
+        text = text.replace("guestbook_content_t", f"{module}_content_t")
+        text = text.replace("guestbook_media_t", f"{module}_media_t").replace("{module}", module)
+        (source / "wsgi-sepkg.toml").write_text(text, encoding="utf-8")
+        settings = [f'project.version="{version}"', *more]
+        if version == "1.2":
+            found += _at_400(folder / version, source, settings)
+        else:
+            found += build_example(folder / version / "made", source, *settings)
+    shop = folder / "shop"
+    files = {
+        "manage.py": "import django\n",
+        "shop/__init__.py": "",
+        "shop/wsgi.py": "application = print\n",
+        "shop/settings.py": "DEBUG = False\n",
+        "wsgi-sepkg.toml": _SHOP,
+    }
+    for name, content in files.items():
+        (shop / name).parent.mkdir(parents=True, exist_ok=True)
+        (shop / name).write_text(content, encoding="utf-8")
+    found += build_example(folder / "made", shop)
+    policy = folder / "system-policy.spec"
+    policy.write_text(_POLICY, encoding="utf-8")
+    return (*found, *_rpmbuild(policy, folder / "system-policy", folder))
+
+
+def _at_400(folder: Path, source: Path, settings: list[str]) -> tuple[Path, ...]:
+    """Build packages like those of others, who install at priority 400."""
+    spec = lay_out(generate(load(str(source), "debian-12", settings)), folder / "sources")
+    text = spec.read_text(encoding="utf-8")
+    for ours in ("-X 200", "-p 200", "modules/200"):
+        assert ours in text
+        text = text.replace(ours, ours.replace("200", "400"))
+    spec.write_text(text, encoding="utf-8")
+    return _rpmbuild(spec, folder, folder / "sources")
+
+
+def _rpmbuild(spec: Path, folder: Path, sources: Path) -> tuple[Path, ...]:
+    macros = {"_topdir": folder / "rpm", "_sourcedir": sources, "dist": ".deb12"}
+    defines = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
+    process.run(["rpmbuild", "-bb", "--nodeps", "--nocheck", *defines, spec], timeout=600)
+    return tuple(sorted((folder / "rpm").glob("RPMS/*/*.rpm")))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -11,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -48,20 +50,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine to run jobs in. ``disk`` (raw) is never changed: each job has its copy on write.
+    """A machine to run jobs in. ``disk`` is never changed: each job has its copy on write.
 
-    ``append`` goes to the kernel's command line.
+    ``form`` is how the disk is written, raw or qcow2; ``selinux`` whether the kernel has it.
     """
 
     kernel: Path
     initrd: Path
     disk: Path
-    append: str = ""
+    form: str = "raw"
+    selinux: bool = True
 
     @classmethod
-    def of(cls, image: Image, append: str = "") -> Machine:
+    def of(cls, image: Image) -> Machine:
         """Return the machine of an image."""
-        return cls(image.kernel, image.initrd, image.disk, append=append)
+        return cls(image.kernel, image.initrd, image.disk)
 
     def run(
         self,
@@ -70,13 +73,14 @@ class Machine:
         *,
         limit: float = 600.0,
         console: Callable[[str], None] = lambda line: None,
+        keep: Path | None = None,
     ) -> Outcome:
         """Boot, run ``script`` by bash as an administrator, and return what it left.
 
         ``files`` lie beside the script, by name: a file to copy or a text. ``limit`` is in seconds
-        for all of it. ``console`` gets each line of the console. Raises ToolMissing, and
-        MachineFailed when the machine does not boot, the job does not end in time, or its results
-        cannot be read.
+        for all of it. ``console`` gets each line of the console. ``keep`` is a file to be made: the
+        disk as the job left it, which needs ``disk`` further. Raises ToolMissing, and MachineFailed
+        when the machine does not boot, the job does not end in time, or its results cannot be read.
         """
         with tempfile.TemporaryDirectory(prefix="wsgi-sepkg-machine-") as name:
             work = Path(name)
@@ -84,26 +88,62 @@ class Machine:
             results = work / "results"
             with results.open("wb") as raw:
                 raw.truncate(_RESULTS)
-            argv = [*self._command(), *_drive(work / "job.tar"), *_drive(results)]
+            command = self._command(work / "kept" if keep else None)
+            argv = [*command, *_drive(work / "job.tar"), *_drive(results)]
             begun = time.monotonic()
             seen = _Console(console)
             with _started(argv) as child:
                 seen.follow(child)
                 seen.wait(child, begun + limit, begun + min(limit, _BOOT_LIMIT))
             lasted = time.monotonic() - begun
-            return _read_results(results, seen, lasted)
+            outcome = _read_results(results, seen, lasted)
+            if keep:
+                shutil.move(work / "kept", keep)
+            return outcome
 
-    def _command(self) -> list[str]:
-        append = (
-            f"root=/dev/vda rw console=ttyS0 security=selinux selinux=1 quiet {self.append}"
-        ).strip()
+    def without_selinux(self) -> Machine:
+        """Return the same machine, booted with SELinux disabled."""
+        return replace(self, selinux=False)
+
+    def after(self, kept: Path, script: str, files: Mapping[str, Path | str]) -> Machine:
+        """Return the machine as ``script`` leaves it, to be booted with SELinux.
+
+        ``kept`` is its disk, made when absent.
+
+        Two processes that ask for the same file run the job once. Raises what ``run`` raises, and
+        MachineFailed when the job ends with another status than 0.
+        """
+        with kept.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                new = kept.with_suffix(".new")
+                outcome = self.run(script, files, keep=new)
+                if outcome.status:
+                    new.unlink()
+                    last = "\n    ".join(outcome.stdout.splitlines()[-6:])
+                    raise MachineFailed(f"the job ended with status {outcome.status}", last)
+                new.rename(kept)
+        return replace(self, disk=kept, form="qcow2", selinux=True)
+
+    def _command(self, overlay: Path | None = None) -> list[str]:
+        security = "security=selinux selinux=1" if self.selinux else "selinux=0"
+        append = f"root=/dev/vda rw console=ttyS0 quiet {security}"
         return [
             process.find("qemu-system-x86_64", "runs the machine"),
             *accelerator(),
             *f"-smp 2 -m {_MEMORY} -nographic -no-reboot -nic none".split(),
             *("-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", append),
-            *_drive(self.disk, snapshot="on"),
+            *self._root(overlay),
         ]
+
+    def _root(self, overlay: Path | None) -> list[str]:
+        if overlay is None:
+            return _drive(self.disk, self.form, snapshot="on")
+        process.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", self.form, "-b", self.disk, overlay],
+            why="keeps the machine's disk",
+        )
+        return _drive(overlay, "qcow2")
 
     def shell(self, files: Mapping[str, Path | str] | None = None) -> int:
         """Give the terminal to a root shell in the machine; return qemu's exit status."""
@@ -134,9 +174,9 @@ def accelerator() -> tuple[str, ...]:
     return ("-accel", "tcg,thread=multi", "-cpu", "max")
 
 
-def _drive(path: Path, snapshot: str = "off") -> list[str]:
+def _drive(path: Path, form: str = "raw", snapshot: str = "off") -> list[str]:
     file = str(path).replace(",", ",,")
-    return ["-drive", f"file={file},if=virtio,format=raw,snapshot={snapshot},cache=unsafe"]
+    return ["-drive", f"file={file},if=virtio,format={form},snapshot={snapshot},cache=unsafe"]
 
 
 def _write_job(path: Path, script: str, files: Mapping[str, Path | str]) -> None:

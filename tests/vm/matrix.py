@@ -1,0 +1,140 @@
+"""The cells of matrix.toml: what they are, how one is run, and what it found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from vm_tools import JOBS, job_files
+
+from wsgi_sepkg.machine.boot import Machine, Outcome
+from wsgi_sepkg.machine.trial import refusals
+
+_FILE = Path(__file__).with_name("matrix.toml")
+
+
+class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be seen; None is not asked. ``verify`` '' means that rpm -V finds nothing."""
+
+    modules: tuple[str, ...] | None = None
+    labels: dict[str, str] = {}
+    boolean: str | None = None
+    port: tuple[str, ...] | None = None
+    verify: str | None = None
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A disk that cells begin with."""
+
+    name: str
+    script: str
+    selinux: bool = True
+
+
+class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stretch of a host's life, and what must be seen in it."""
+
+    name: str
+    about: str
+    script: str
+    start: str = "clean"
+    selinux: bool = True
+    scenario: str = ""
+    agrees: str = ""
+    ends: str = "Enforcing"
+    status: dict[str, int] = {}
+    said: dict[str, tuple[str, ...]] = {}
+    look: dict[str, Look] = {}
+    pages: dict[str, dict[str, int]] = {}
+
+
+class _Matrix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    state: tuple[State, ...]
+    cell: tuple[Cell, ...]
+
+
+@cache
+def _matrix() -> _Matrix:
+    return msgspec.toml.decode(_FILE.read_bytes(), type=_Matrix)
+
+
+def cells() -> tuple[Cell, ...]:
+    """Return all cells in the order of the file."""
+    return _matrix().cell
+
+
+def run(cell: Cell, machine: Machine, packages: tuple[Path, ...], states: Path) -> Outcome:
+    """Run a cell; disks that cells begin with are kept in ``states``, by what they are made of."""
+    files = job_files(*packages)
+    begun = machine
+    for state in _matrix().state:
+        if state.name == cell.start:
+            digest = hashlib.sha256(state.script.encode())
+            for path in (machine.disk.parent, *sorted(JOBS.iterdir()), *packages):
+                digest.update(path.name.encode() if path.is_dir() else path.read_bytes())
+            kept = states / f"{state.name}-{digest.hexdigest()[:16]}.qcow2"
+            first = machine if state.selinux else machine.without_selinux()
+            begun = first.after(kept, _script(state.script), files)
+    if not cell.selinux:
+        begun = begun.without_selinux()
+    return begun.run(_script(cell.script), files, limit=1500)
+
+
+def _script(text: str) -> str:
+    return f". ./matrix.sh\n{text}\nstep end\n"
+
+
+def faults(cell: Cell, outcome: Outcome) -> Iterator[str]:
+    """Give each thing that is not as the cell says."""
+    if outcome.enforcing != cell.ends:
+        yield f"getenforce says {outcome.enforcing}"
+    for name in sorted(outcome.files):
+        if name.endswith(".status"):
+            step = name.removesuffix(".status")
+            if (found := outcome.text(name).strip()) != str(cell.status.get(step, 0)):
+                yield f"{step} ended with {found}: {outcome.text(f'{step}.log').strip()[-800:]}"
+    for step in cell.status:
+        if not outcome.text(f"{step}.status"):
+            yield f"{step} has not run"
+    for step, words in cell.said.items():
+        log = outcome.text(f"{step}.log")
+        yield from (f"{step} does not say {word!r}: {log}" for word in words if word not in log)
+    for step, wanted in cell.look.items():
+        yield from (f"{step}: {fault}" for fault in _unlike(wanted, step, outcome))
+    for step, statuses in cell.pages.items():
+        yield from _pages(step, statuses, outcome)
+
+
+def _unlike(wanted: Look, step: str, outcome: Outcome) -> Iterator[str]:
+    modules = tuple(outcome.text(f"{step}.modules").split())
+    if wanted.modules is not None and modules != wanted.modules:
+        yield f"modules {modules}"
+    lines = [line.split() for line in outcome.text(f"{step}.labels").splitlines()]
+    labels = {line[0]: line[1] for line in lines if len(line) == 2}
+    for path, label in wanted.labels.items():
+        if labels.get(path) != label:
+            yield f"{path} is {labels.get(path)}"
+    boolean = outcome.text(f"{step}.boolean").strip()
+    if wanted.boolean is not None and boolean != wanted.boolean:
+        yield f"the boolean is {boolean!r}"
+    port = tuple(outcome.text(f"{step}.port").split())
+    if wanted.port is not None and port != wanted.port:
+        yield f"the port is {port}"
+    verify = outcome.text(f"{step}.verify").strip()
+    if wanted.verify is not None and (
+        wanted.verify not in verify if wanted.verify else bool(verify)
+    ):
+        yield f"rpm -V says {verify!r}"
+
+
+def _pages(step: str, wanted: Mapping[str, int], outcome: Outcome) -> Iterator[str]:
+    found = json.loads(outcome.text(f"{step}.json") or "{}")
+    if found != wanted:
+        yield f"{step}: answers {found} {outcome.text(f'{step}.err')[-300:]}"
+    for item in refusals(outcome.text(f"{step}.avc")):
+        if item.source == "httpd_t":
+            yield f"{step}: denied {item}"
