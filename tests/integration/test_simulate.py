@@ -114,6 +114,14 @@ def test_two_policy_packages_go_through_one_transaction(scenario: str, family: s
     assert broken(found) == set(), [check.why for check in found.checks]
 
 
+@pytest.mark.parametrize("family", tools.FAMILIES)
+def test_a_scriptlet_that_is_killed_does_nothing_after_it(family: str) -> None:
+    found = outcome("interrupted-then-application", "shop", family)
+    (killed,) = (step for step in found.transactions[0].steps if step.killed)
+    assert [call.command.split()[0] for call in killed.calls] == ["semodule"]
+    assert killed.said == ""
+
+
 def test_the_older_package_is_really_different() -> None:
     found = outcome("upgrade-changed-contexts", "guestbook", "own")
     assert "relabelled, since its contexts changed: /var/cache/guestbook" in {
