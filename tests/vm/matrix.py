@@ -67,21 +67,29 @@ def cells() -> tuple[Cell, ...]:
     return _matrix().cell
 
 
-def run(cell: Cell, machine: Machine, packages: tuple[Path, ...], states: Path) -> Outcome:
-    """Run a cell; disks that cells begin with are kept in ``states``, by what they are made of."""
+def run(cell: Cell, machine: Machine, packages: tuple[Path, ...]) -> Outcome:
+    """Run a cell; the disk that it begins with is kept beside the image, by what it is made of."""
     files = job_files(*packages)
-    begun = machine
-    for state in _matrix().state:
-        if state.name == cell.start:
-            digest = hashlib.sha256(state.script.encode())
-            for path in (machine.disk.parent, *sorted(JOBS.iterdir()), *packages):
-                digest.update(path.name.encode() if path.is_dir() else path.read_bytes())
-            kept = states / f"{state.name}-{digest.hexdigest()[:16]}.qcow2"
-            first = machine if state.selinux else machine.without_selinux()
-            begun = first.after(kept, _script(state.script), files)
+    if cell.start != "clean":
+        machine = _begun(cell.start, machine, files, packages)
     if not cell.selinux:
-        begun = begun.without_selinux()
-    return begun.run(_script(cell.script), files, limit=1500)
+        machine = machine.without_selinux()
+    return machine.run(_script(cell.script), files, limit=1500)
+
+
+def _begun(
+    name: str, machine: Machine, files: Mapping[str, Path | str], packages: tuple[Path, ...]
+) -> Machine:
+    """Return the machine in a [[state]]."""
+    (state,) = (state for state in _matrix().state if state.name == name)
+    digest = hashlib.sha256(machine.disk.parent.name.encode() + state.script.encode())
+    for path in (*sorted(JOBS.iterdir()), *packages):
+        digest.update(path.read_bytes())
+    states = machine.disk.parent / "states"
+    states.mkdir(exist_ok=True)
+    kept = states / f"{name}-{digest.hexdigest()[:16]}.qcow2"
+    first = machine if state.selinux else machine.without_selinux()
+    return first.after(kept, _script(state.script), files)
 
 
 def _script(text: str) -> str:

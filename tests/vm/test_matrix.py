@@ -6,7 +6,6 @@ One runs always; all of them with ``make vm-full``, which prints the table.
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 
 import matrix
@@ -28,19 +27,6 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     return build_matrix(tmp_path_factory.mktemp("matrix"))
 
 
-@pytest.fixture(scope="session")
-def outcomes(machine: Machine, packages: tuple[Path, ...]):  # type: ignore[no-untyped-def]
-    """Return the outcome of a cell by its name; each is run once."""
-    states = machine.disk.parent / "states"
-    states.mkdir(exist_ok=True)
-
-    @cache
-    def outcome(name: str) -> Outcome:
-        return matrix.run(CELLS[name], machine, packages, states)
-
-    return outcome
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -54,8 +40,8 @@ def outcomes(machine: Machine, packages: tuple[Path, ...]):  # type: ignore[no-u
         for name in CELLS
     ],
 )
-def test_the_cell_holds(name: str, outcomes, packages: tuple[Path, ...]) -> None:  # type: ignore[no-untyped-def]
-    outcome: Outcome = outcomes(name)
+def test_the_cell_holds(name: str, machine: Machine, packages: tuple[Path, ...]) -> None:
+    outcome = matrix.run(CELLS[name], machine, packages)
     print(f"{name}: to the job {outcome.booted:.0f} s, in all {outcome.lasted:.0f} s")
     assert list(matrix.faults(CELLS[name], outcome)) == []
     _the_simulator_agrees(CELLS[name], outcome, packages)

@@ -8,7 +8,7 @@ semodule -lfull | cat >"$OUT/modules.before"
 semanage export | cat >"$OUT/export.before"
 
 step install
-install_packages ./guestbook-1*.rpm ./guestbook-selinux-*.rpm >"$OUT/install.log" 2>&1
+"${DNF[@]}" install ./guestbook-1*.rpm ./guestbook-selinux-*.rpm >"$OUT/install.log" 2>&1
 echo $? >"$OUT/install.status"
 semodule -lfull | grep -w guestbook >"$OUT/modules"
 ls -dZ /etc/guestbook/secret-key /etc/guestbook/guestbook.conf /usr/share/guestbook/manage.py \
@@ -101,7 +101,7 @@ echo $? >"$OUT/refused.status"
 
 step erase
 systemctl stop apache2
-dnf -y -q --disablerepo='*' --releasever=12 --noautoremove remove guestbook-selinux >"$OUT/erase.log" 2>&1
+"${DNF[@]}" --noautoremove remove guestbook-selinux >"$OUT/erase.log" 2>&1
 echo $? >"$OUT/erase.status"
 rpm -qa >"$OUT/left.packages"
 find /var/lib/guestbook /etc/guestbook /var/log/guestbook -print0 2>/dev/null |

@@ -15,7 +15,16 @@ denials() {
     tail -n "+$((MARK + 1))" /var/log/audit/audit.log | grep -E '^type=(USER_)?AVC .* denied ' || :
 }
 
-install_packages() { dnf -y -q --disablerepo='*' --releasever=12 install "$@"; }
+# There are no repositories here. Not with -q: it drops what scriptlets say.
+DNF=(dnf -y --disablerepo='*' --releasever=12)
+
+# change NAME DNF-ARGUMENT...: a step
+change() {
+    step "$1"
+    shift
+    "${DNF[@]}" "$@" >"$OUT/$STEP.log" 2>&1
+    echo $? >"$OUT/$STEP.status"
+}
 
 client() { python3 client.py "$@" >"$OUT/$STEP.json" 2>"$OUT/$STEP.err"; }
 

@@ -4,16 +4,11 @@ set -u
 
 labels() { ls -dZ "$@" 2>&1 | sed 's/^ *//' >"$OUT/$STEP.labels"; }
 modules() { semodule -lfull | grep -w guestbook >"$OUT/$STEP.modules"; }
-change() {
-    dnf -y -q --disablerepo='*' --releasever=12 "$@" >"$OUT/$STEP.log" 2>&1
-    echo $? >"$OUT/$STEP.status"
-    modules
-}
 
-step policy-first
-change install ./guestbook-selinux-1.4-*.rpm
-step application-then
-change install ./guestbook-1.4-*.rpm
+change policy-first install ./guestbook-selinux-1.4-*.rpm
+modules
+change application-then install ./guestbook-1.4-*.rpm
+modules
 labels /usr/share/guestbook/manage.py /etc/guestbook/secret-key /var/lib/guestbook/db
 site_settings
 migrate >"$OUT/migrate.log" 2>&1
@@ -23,25 +18,25 @@ client list static sign
 step administrator
 setsebool -P guestbook_connect_smtp on
 
-step same-contexts
 touch /var/lib/guestbook/db/witness
 chcon -t etc_t /var/lib/guestbook/db/witness
-change upgrade ./guestbook-1.5-*.rpm ./guestbook-selinux-1.5-*.rpm
+change same-contexts upgrade ./guestbook-1.5-*.rpm ./guestbook-selinux-1.5-*.rpm
+modules
 labels /var/lib/guestbook/db/witness
 getsebool guestbook_connect_smtp >"$OUT/same-contexts.boolean"
 serve
 client list static sign
 
-step changed-contexts
 mkdir -p /var/lib/guestbook/extra
 touch /var/lib/guestbook/extra/old
-change upgrade ./guestbook-1.6-*.rpm ./guestbook-selinux-1.6-*.rpm
+change changed-contexts upgrade ./guestbook-1.6-*.rpm ./guestbook-selinux-1.6-*.rpm
+modules
 labels /var/lib/guestbook/extra /var/lib/guestbook/extra/old
 serve
 client list static sign
 
-step downgrade
-change downgrade ./guestbook-1.5-*.rpm ./guestbook-selinux-1.5-*.rpm
+change downgrade downgrade ./guestbook-1.5-*.rpm ./guestbook-selinux-1.5-*.rpm
+modules
 labels /var/lib/guestbook/extra/old /var/lib/guestbook/db
 getsebool guestbook_connect_smtp >"$OUT/downgrade.boolean"
 rpm -V guestbook-selinux >"$OUT/downgrade.verify" 2>&1

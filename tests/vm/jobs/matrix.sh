@@ -2,14 +2,6 @@
 . ./lib.sh
 set -u
 
-# change NAME DNF-ARGUMENT...; without -q, which drops what scriptlets say
-change() {
-    step "$1"
-    shift
-    dnf -y --disablerepo='*' --releasever=12 "$@" >"$OUT/$STEP.log" 2>&1
-    echo $? >"$OUT/$STEP.status"
-}
-
 # raw NAME COMMAND...; a confined program gets a pipe, since it may not write into $OUT
 raw() {
     step "$1"
