@@ -27,7 +27,7 @@ from wsgi_sepkg.policy.model import (
     Waiver,
     Why,
 )
-from wsgi_sepkg.project import names
+from wsgi_sepkg.project import names, processes
 from wsgi_sepkg.project.schema import Connect, Description
 from wsgi_sepkg.project.schema import Rule as SaidRule
 from wsgi_sepkg.targets import Target
@@ -250,6 +250,7 @@ class _Derivation:
                     }
                 )
             ),
+            processes=processes.processes(self.d, self.target),
         )
 
     # -- statements --------------------------------------------------------------------------
@@ -447,7 +448,7 @@ class _Derivation:
 
     def connections(self) -> None:
         for index, connect in enumerate(self.d.connect):
-            domain = connect.by or self.domain
+            domain = connect.by if isinstance(connect.by, str) and connect.by else self.domain
             why = Why(f"connect[{index}]", self.connect_reason(connect))
             tunable = ""
             if connect.through == "tunable":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from wsgi_sepkg.project.processes import Process
+
 
 class Why(Struct, frozen=True, order=True):
     """The TOML key that asked for something, and the reason that a reviewer reads."""
@@ -151,7 +153,10 @@ class Waiver(Struct, frozen=True, order=True):
 
 
 class Policy(Struct, frozen=True):
-    """Everything that the policy of one application says on one target."""
+    """Everything that the policy of one application says on one target.
+
+    ``processes`` are those with a domain of their own, as ``project.processes`` describes them.
+    """
 
     module: str
     version: str
@@ -171,6 +176,7 @@ class Policy(Struct, frozen=True):
     waivers: tuple[Waiver, ...] = ()
     application_domains: tuple[str, ...] = ()
     read_only_types: tuple[str, ...] = ()
+    processes: tuple[Process, ...] = ()
 
     @property
     def ports_module(self) -> str:

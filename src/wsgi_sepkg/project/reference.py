@@ -44,8 +44,9 @@ def keys() -> list[Key]:
     result = []
     for name, entry in top["properties"].items():
         array = entry.get("type") == "array"
-        reference = _reference(entry["items"] if array else entry)
-        table = f"[[{name}]]" if array else f"[{name}]"
+        named = entry.get("additionalProperties")
+        reference = _reference(entry["items"] if array else named or entry)
+        table = f"[[{name}]]" if array else f"[{name}.NAME]" if named and reference else f"[{name}]"
         body = definitions.get(reference, {})
         text = entry.get("description") or _sentence(body.get("description", ""))
         needed = name in top.get("required", [])

@@ -116,8 +116,19 @@ class Application(_Table, frozen=True):
         str, Meta(description="with nginx: where the application listens, unix:PATH or HOST:PORT")
     ] = ""
     confinement: Annotated[
-        Confinement, Meta(description="shared: the application stays in the web server's domain")
+        Confinement,
+        Meta(
+            description="shared: the application stays in the web server's domain; daemon: a "
+            "process of mod_wsgi enters a domain of its own; service: systemd starts it in one"
+        ),
     ] = "shared"
+    without_selinux: Annotated[
+        Literal["run", "refuse"],
+        Meta(
+            description="with daemon or service: what happens on a host without SELinux; run "
+            "serves with a warning in the log"
+        ),
+    ] = "run"
     python: Annotated[
         str,
         Meta(
@@ -244,6 +255,88 @@ class Unit(_Table, frozen=True):
     enable: Annotated[bool, Meta(description="enable it on first install (preset)")] = False
 
 
+class Process(_Table, frozen=True):
+    """A process that systemd starts in a domain of its own; not with shared confinement."""
+
+    kind: Annotated[
+        Literal["web", "worker", "scheduler", "timer", "command"],
+        Meta(
+            description="web: answers the web server; worker and scheduler: run all the time; "
+            "timer: runs by a schedule; command: runs once, when it is started"
+        ),
+    ]
+    run: Annotated[
+        str | list[str],
+        Meta(
+            description="command line without addresses, accounts and paths of programs: a "
+            "server, a worker, or manage with a command of Django",
+            examples=["gunicorn guestbook.wsgi --workers 2", "manage clearsessions"],
+        ),
+    ]
+    own_domain: Annotated[
+        bool | None,
+        Meta(
+            description="false: it shares the web's domain, or that of the management commands; "
+            "default: true for worker and scheduler"
+        ),
+    ] = None
+    listen: Annotated[
+        str,
+        Meta(
+            description="web: socket in /run (the default), or an address as 127.0.0.1:8765 whose "
+            "port [[port]] labels"
+        ),
+    ] = "socket"
+    socket_activation: Annotated[
+        bool, Meta(description="web: systemd opens the socket and starts the process when needed")
+    ] = False
+    schedule: Annotated[
+        str, Meta(description="timer: when it runs, as OnCalendar= of systemd.time(7) has it")
+    ] = ""
+    user: Annotated[str, Meta(description="account; default: the application's")] = ""
+    environment: Annotated[
+        dict[str, str], Meta(description="environment of the process; no secrets")
+    ] = field(default_factory=dict)
+    enable: Annotated[bool, Meta(description="enable its unit on first install")] = True
+    permissive: Annotated[
+        bool, Meta(description="its domain stops nothing; needs a waiver, and ends with it")
+    ] = False
+
+
+class Power(_Table, frozen=True):
+    """Something beyond paths and connections that a process may do."""
+
+    name: Annotated[
+        Literal[
+            "helpers",
+            "shell",
+            "shared-memory",
+            "nsswitch",
+            "syslog",
+            "nfs",
+            "cifs",
+            "kerberos",
+            "sendmail",
+            "collect-static",
+            "execmem",
+        ],
+        Meta(
+            description="helpers: run programs of the host; shell: run sh too; shared-memory: "
+            "libffi's callbacks, multiprocessing; nsswitch: accounts by SSSD, LDAP, NIS; "
+            "collect-static: management commands write static files; execmem: needs a waiver"
+        ),
+    ]
+    reason: Reason
+    by: Annotated[
+        list[str], Meta(description="processes that get it; default: all that it is meant for")
+    ] = field(default_factory=list)
+    through: Annotated[
+        Literal["rule", "tunable"],
+        Meta(description="tunable: a boolean of our own that the site can turn off"),
+    ] = "tunable"
+    default: Annotated[bool, Meta(description="initial value of the tunable")] = True
+
+
 class Connect(_Table, frozen=True):
     """A connection that the application makes."""
 
@@ -253,7 +346,10 @@ class Connect(_Table, frozen=True):
     socket: Annotated[
         bool, Meta(description="through the service's socket on this host instead of TCP")
     ] = False
-    by: Annotated[str, Meta(description="domain that connects; default: the application's")] = ""
+    by: Annotated[
+        str | list[str],
+        Meta(description="domain or processes that connect; default: all of the application"),
+    ] = ""
     through: Annotated[
         Literal["rule", "tunable", "boolean"],
         Meta(
@@ -449,6 +545,11 @@ class Description(_Table, frozen=True):
     changelog: list[ChangelogEntry] = field(default_factory=list)
     file: list[FilePayload] = field(default_factory=list)
     unit: list[Unit] = field(default_factory=list)
+    process: Annotated[
+        dict[str, Process],
+        Meta(description="[process.NAME]: a process that systemd starts in a domain of its own"),
+    ] = field(default_factory=dict)
+    power: list[Power] = field(default_factory=list)
     connect: list[Connect] = field(default_factory=list)
     port: list[Port] = field(default_factory=list)
     boolean: list[Boolean] = field(default_factory=list)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wsgi_sepkg import targets
 from wsgi_sepkg.errors import Problem
-from wsgi_sepkg.project import names, values
+from wsgi_sepkg.project import names, processes, values
 from wsgi_sepkg.project.place import joined
 from wsgi_sepkg.project.schema import (
     AccessVector,
@@ -25,6 +25,7 @@ from wsgi_sepkg.project.schema import (
     FileContext,
     PathEntry,
     Port,
+    Process,
     Rule,
 )
 from wsgi_sepkg.project.values import shown
@@ -67,6 +68,10 @@ _BROAD_BOOLEANS = {
 }
 # What the names of derived interfaces are made of (policy/derive.py).
 _INTERFACE_VERBS = ("read", "manage", "stream_connect", "tcp_bind", "tcp_connect")
+# Confinements that policy and packages are written for.
+_CONFINEMENTS = ("shared",)
+# A schedule as OnCalendar= has it: words, dates and times, no %, no line break (systemd.time(7)).
+_SCHEDULE = re.compile(r"[A-Za-z0-9*][A-Za-z0-9*.,:/~ +-]{0,199}")
 # A nearest word is looked for among thousands: not for each of thousands of mistakes.
 _MOST_SUGGESTIONS = 25
 
@@ -101,6 +106,7 @@ class _Checker:
         self.own_types: dict[str, str] = {}
         self.tunables: dict[str, str] = {}
         self.domains = {d.name for d in description.domain}
+        self.process_names = {p.name for p in processes.processes(description, target)}
         self.suggestions: dict[tuple[str, str], str] = {}
         # Names that a key of the wrong form may have declared.
         declaring = re.compile(
@@ -124,6 +130,8 @@ class _Checker:
         self.project()
         self.changelog()
         self.application()
+        self.processes()
+        self.powers()
         self.paths()
         self.own_types = names.own_types(self.d, self.target)
         self.tunables = names.own_tunables(self.d)
@@ -391,11 +399,17 @@ class _Checker:
         if self.value("application.root", values.path(a.root)):
             self.alive("application.root", a.root)
         self.value("application.settings", values.dotted(a.settings))
-        if a.confinement != "shared":
+        if a.confinement not in _CONFINEMENTS:
             self.add(
                 "application.confinement",
                 f"{a.confinement}: this version knows the shared confinement only",
                 'set confinement = "shared"',
+            )
+        if a.confinement == "shared" and a.without_selinux != "run":
+            self.add(
+                "application.without-selinux",
+                "with shared confinement nothing watches where the application runs",
+                'leave it out, or set confinement = "service"',
             )
         self.entry_point(a)
         self.server(a)
@@ -556,6 +570,191 @@ class _Checker:
             )
             return None
         return path
+
+    # -- processes and powers ----------------------------------------------------------------
+
+    def processes(self) -> None:
+        a = self.d.application
+        if a is None or a.confinement == "shared":
+            for name in self.d.process:
+                self.add(
+                    joined("process", name),
+                    "only an application with domains of its own has processes",
+                    'set application.confinement = "service" or "daemon"',
+                )
+            return
+        webs = [name for name, said in self.d.process.items() if said.kind == "web"]
+        if a.confinement == "service" and not webs:
+            self.add(
+                "application.confinement",
+                "service: no process answers the web server",
+                'add [process.web] with kind = "web" and run = "gunicorn ..."',
+            )
+        if a.confinement == "daemon":
+            for name in webs:
+                self.add(
+                    f"{joined('process', name)}.kind",
+                    "with daemon confinement mod_wsgi answers, not a process of its own",
+                    'leave it out, or set confinement = "service"',
+                )
+            if a.server != "httpd":
+                message = "daemon confinement is one of mod_wsgi, which httpd runs"
+                self.add("application.server", message, 'set server = "httpd"')
+        elif len(webs) > 1 and "web" not in webs:
+            message = "several processes answer the web server: which is the main one?"
+            self.add(joined("process", webs[0]), message, "call the main one [process.web]")
+        for name, said in self.d.process.items():
+            self.process(joined("process", name), name, said, a)
+
+    def process(self, key: str, name: str, said: Process, a: Application) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > 32:
+            message = f"{shown(name[:60])} is no name of a process"
+            self.add(key, message, "small letters, digits and -, at most 32")
+            return
+        if name.replace("-", "_") in processes.RESERVED:
+            self.add(key, f"{name}: its types would be those of something else", "e.g. jobs")
+        if name == "web" and said.kind != "web":
+            self.add(f"{key}.kind", f"web is a {said.kind} here", "choose another name")
+        self.command_line(key, said)
+        main = name == processes.main_name(self.d)
+        if said.own_domain is False and main:
+            message = "the process that answers the web server has a domain of its own"
+            self.add(f"{key}.own-domain", message, "leave it out")
+        shares_wsgi = a.confinement == "daemon" and said.kind in ("worker", "scheduler")
+        if said.own_domain is False and shares_wsgi:
+            message = "a service cannot share the domain of mod_wsgi's process: nothing starts it"
+            self.add(f"{key}.own-domain", message, "leave it out")
+        if said.permissive and not self.waived(f"permissive {self.domain_of(name)}"):
+            self.add(
+                f"{key}.permissive",
+                f"{self.domain_of(name)}: a permissive domain stops nothing",
+                "leave it out, or add a [[waiver]] with grant = "
+                f'"permissive {self.domain_of(name)}"',
+            )
+        if said.permissive and not main and not processes.has_own_domain(said):
+            message = "it shares its domain: say it where the domain is made"
+            self.add(f"{key}.permissive", message, "leave it out, or set own-domain = true")
+        sound = not said.user or self.value(f"{key}.user", values.account(said.user))
+        if sound and said.user == "root":
+            self.add(f"{key}.user", "it must not run as root", "leave it out")
+        for variable, value in said.environment.items():
+            where = joined(f"{key}.environment", variable)
+            if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable):
+                message = f"{variable[:60]!a} is no name of an environment variable"
+                self.add(where, message, "capital letters, digits and _")
+            elif variable.startswith(("PYTHON", "LD_")):
+                message = f"{variable} changes what is imported before the entry point looks"
+                self.add(where, message, "leave it out")
+            if value:
+                self.value(where, values.text(value, 4000))
+        self.only_for(key, said)
+
+    def domain_of(self, name: str) -> str:
+        """Return the domain of a process, as far as its name and kind can say."""
+        found = {p.name: p.domain for p in processes.processes(self.d, self.target)}
+        return found.get(name, "")
+
+    def only_for(self, key: str, said: Process) -> None:
+        """What belongs to one kind of process only."""
+        if said.kind == "timer":
+            if not _SCHEDULE.fullmatch(said.schedule):
+                message = f"{said.schedule[:60]!a} is no schedule" if said.schedule else "is empty"
+                self.add(f"{key}.schedule", message, 'e.g. "daily", or "Mon *-*-* 03:30"')
+        elif said.schedule:
+            message = f"a {said.kind} has no schedule"
+            self.add(f"{key}.schedule", message, 'leave it out, or set kind = "timer"')
+        if said.kind != "web":
+            if said.listen != "socket":
+                self.add(f"{key}.listen", f"a {said.kind} does not listen", "leave it out")
+            if said.socket_activation:
+                message = f"a {said.kind} has no socket that systemd could open"
+                self.add(f"{key}.socket-activation", message, "leave it out")
+            return
+        if said.listen == "socket":
+            return
+        host, _, number = said.listen.rpartition(":")
+        span = _port_range(number)
+        if host not in ("127.0.0.1", "localhost") or span is None or span[0] != span[1]:
+            message = f"{said.listen[:60]!a} is no address of this host"
+            self.add(f"{key}.listen", message, 'leave it out, or e.g. "127.0.0.1:8765"')
+            return
+        spans = [_port_range(p.number) for p in self.d.port if p.protocol == "tcp"]
+        if not any(s and s[0] <= span[0] <= s[1] for s in spans):
+            message = f"port {number} has no label of its own"
+            self.add(f"{key}.listen", message, f"add [[port]] with number = {number}")
+
+    def command_line(self, key: str, said: Process) -> None:
+        where = f"{key}.run"
+        try:
+            words = processes.words_of(said.run)
+        except ValueError as exc:
+            self.add(where, f"{shown(str(said.run))}: {exc}", "close the quote")
+            return
+        for word in words:
+            if not self.value(where, values.text(word, 1000)):
+                return
+        if not words:
+            self.add(where, "is empty", 'e.g. run = "gunicorn guestbook.wsgi"')
+            return
+        runners = self.target.runners
+        runner = runners.get(words[0])
+        fitting = [name for name, r in runners.items() if said.kind in r.kinds]
+        if runner is None or said.kind not in runner.kinds:
+            near = self.nearest(words[0], "program", [runners]) if runner is None else ""
+            self.add(
+                where,
+                f"{shown(words[0])} is nothing that a {said.kind} can be{near}",
+                f"known: {', '.join(fitting)}",
+            )
+            return
+        word = runner.word(said.kind)
+        if word and word not in words[1:]:
+            message = f"{shown(words[0])} without {word} is no {said.kind}"
+            self.add(where, message, f"add the word {word}")
+        for option in words[1:]:
+            plain = option.partition("=")[0] if option.startswith("--") else option
+            if plain in runner.refused:
+                self.add(where, f"{plain} of {words[0]} is decided by the package", "leave it out")
+        spawning = sorted(set(words[1:]) & set(runner.spawns))
+        if spawning and not any(p.name in ("helpers", "shell") for p in self.d.power):
+            self.add(
+                where,
+                f"{spawning[0]} of {words[0]} starts a new interpreter for each process, which "
+                "this domain must not execute",
+                'leave it out, use gunicorn, or add [[power]] with name = "helpers"',
+            )
+        if said.kind == "web" and said.listen == "socket" and not runner.socket:
+            message = f"{words[0]} cannot listen on a socket of this host"
+            self.add(f"{key}.listen", message, 'e.g. listen = "127.0.0.1:8765"')
+        if said.socket_activation and not runner.activation:
+            message = f"{words[0]} cannot take a socket from systemd"
+            self.add(f"{key}.socket-activation", message, "leave it out")
+        if words[0] == "manage":
+            command = words[1] if len(words) > 1 else ""
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", command):
+                self.add(where, "manage wants a command of Django", 'e.g. "manage clearsessions"')
+            elif command in ("runserver", "testserver", "shell", "dbshell"):
+                self.add(where, f"{command} is nothing to run unattended", "use gunicorn")
+
+    def powers(self) -> None:
+        own = processes.confined(self.d)
+        for index, power in enumerate(self.d.power):
+            key = f"power[{index}]"
+            self.reason(key, power.reason)
+            if not own:
+                self.add(
+                    key,
+                    "only an application with domains of its own has powers",
+                    "with shared confinement use [[boolean]] and [[allow]]",
+                )
+                return
+            for item, name in enumerate(power.by):
+                self.known(f"{key}.by[{item}]", name, "process", self.process_names)
+            self.unique_list(f"{key}.by", power.by)
+            if power.through == "rule" and not power.default:
+                message = "a power through a rule has no default"
+                self.add(f"{key}.default", message, 'leave it out, or set through = "tunable"')
+        self.unique((f"power[{i}].name", p.name) for i, p in enumerate(self.d.power))
 
     # -- paths -------------------------------------------------------------------------------
 
@@ -856,7 +1055,9 @@ class _Checker:
                     "is missing: a policy-only project must say which domain connects",
                     'e.g. by = "httpd_t"',
                 )
-            if connect.by:
+            if isinstance(connect.by, list):
+                self.processes_known(f"{key}.by", connect.by)
+            elif connect.by and connect.by not in self.process_names:
                 self.domain_known(f"{key}.by", connect.by)
             if bool(connect.to) == bool(connect.port):
                 self.add(key, "name either a service (to) or a port", 'e.g. to = "postgresql"')
@@ -873,7 +1074,19 @@ class _Checker:
                     message = f"{shown(name)} has another default in {other}"
                     self.add(f"{key}.default", message, "one tunable, one default")
         said = [(f"connect[{i}]", c) for i, c in enumerate(self.d.connect)]
-        self.unique(((k, (c.to or c.port, c.by, c.socket)) for k, c in said), "the same connection")
+        self.unique(
+            ((k, (c.to or c.port, str(c.by), c.socket)) for k, c in said), "the same connection"
+        )
+
+    def processes_known(self, key: str, wanted: list[str]) -> None:
+        known = self.process_names
+        for item, name in enumerate(wanted):
+            if not known:
+                message = "only an application with domains of its own has processes"
+                self.add(f"{key}[{item}]", message, "name a domain, as text")
+            else:
+                self.known(f"{key}[{item}]", name, "process", known)
+        self.unique_list(key, wanted)
 
     def through(self, key: str, connect: Connect) -> None:
         if connect.through != "tunable":
@@ -888,7 +1101,7 @@ class _Checker:
         server = self.d.application.server if self.d.application is not None else "httpd"
         domain = self.target.servers[server].domain
         if connect.by and connect.by != domain:
-            message = f"the base policy's boolean is for {domain}, not for {shown(connect.by)}"
+            message = f"the base policy's boolean is for {domain}, not for {shown(str(connect.by))}"
             self.add(f"{key}.through", message, 'set through = "tunable" or "rule"')
         if connect.socket:
             message = "a boolean of the base policy opens TCP, not the socket on this host"

@@ -12,6 +12,7 @@ from typing import Any
 from wsgi_sepkg.errors import UsageError
 
 _HERE = Path(__file__).resolve().parent
+_OTHER = frozenset({"services", "runners"})  # TOML files that are no target
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,31 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Runner:
+    """A program that serves or works for an application; runners.toml says what each field is."""
+
+    name: str
+    title: str
+    kinds: tuple[str, ...]
+    python: str = ""
+    program: str = ""
+    needs: tuple[tuple[str, str], ...] = ()
+    socket: tuple[str, ...] = ()
+    address: tuple[str, ...] = ()
+    activation: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    spawns: tuple[str, ...] = ()
+    schedule: tuple[str, ...] = ()
+    notify: bool = False
+    runs_httpd: bool = False
+
+    def word(self, kind: str) -> str:
+        """Return the word without which the command line is no process of ``kind``, or ''."""
+        return dict(self.needs).get(kind, "")
+
+
+@dataclass(frozen=True)
 class Target:
     """A distribution and release: names, versions and where each fact is from."""
 
@@ -191,6 +217,29 @@ class Target:
             result[name] = Service(name, **words)
         return result
 
+    @cached_property
+    def runners(self) -> dict[str, Runner]:
+        """Return the programs that a process of an application can be."""
+        result = {}
+        for name, entry in _runners().items():
+            words: dict[str, Any] = {}
+            for key, value in entry.items():
+                field = key.replace("-", "_")
+                if key == "program":
+                    words[field] = value[self.family]
+                elif key == "needs":
+                    words[field] = tuple(sorted(value.items()))
+                else:
+                    words[field] = tuple(value) if isinstance(value, list) else value
+            result[name] = Runner(name, **words)
+        return result
+
+
+@cache
+def _runners() -> dict[str, dict[str, Any]]:
+    with (_HERE / "runners.toml").open("rb") as stream:
+        return tomllib.load(stream)
+
 
 @cache
 def _services() -> dict[str, dict[str, Any]]:
@@ -200,7 +249,7 @@ def _services() -> dict[str, dict[str, Any]]:
 
 def names() -> list[str]:
     """Return the names of the supported targets."""
-    return sorted(p.stem for p in _HERE.glob("*.toml") if p.stem != "services")
+    return sorted(p.stem for p in _HERE.glob("*.toml") if p.stem not in _OTHER)
 
 
 @cache
