@@ -312,3 +312,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.75)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def known_classes() -> frozenset[str]:
+    """Return the object classes that any target's policy has."""
+    names = set()
+    for path in (_HERE / "facts").glob("*/classes.txt"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith("#"):
+                names.add(line.split()[0])
+    return frozenset(names)

@@ -1,0 +1,545 @@
+"""Blocks of a log, searched as bytes. Only what is denied is decoded.
+
+Almost every record of an audit log concerns something else. `Scanner` finds access decisions in the
+kernel's plain form with one regular expression that begins with a literal, counts them by the bytes
+that make them equal, and decodes one of each. Everything else that may concern SELinux (other
+forms, broken records) is found by its words and goes to the strict reading of `record`. The fast
+form is a part of the strict one: what it accepts, the strict reading accepts, with the same result.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from itertools import pairwise
+from typing import Literal
+
+from wsgi_sepkg.denials import join, model, record
+from wsgi_sepkg.denials.model import Notice, Origin
+from wsgi_sepkg.denials.record import Decision, Head, Malformed
+from wsgi_sepkg.denials.tally import Pile, Tally, later, object_hash, raw_stamp
+
+# How far from a denial the other records of its event are looked for, in bytes.
+REACH = 64 << 10
+# A longer line is no record.
+LONGEST = 1 << 20
+
+_NAME = rb'(?:"[^"\n\x00-\x1f\x7f-\xff]*"|(?:[0-9A-F]{2})+)'
+_ID = rb"[A-Za-z_][A-Za-z0-9_.]{0,127}"
+_LEVEL = rb"s\d{1,5}(?::c\d{1,5}(?:[.,]c\d{1,5})*)?(?:-s\d{1,5}(?::c\d{1,5}(?:[.,]c\d{1,5})*)?)?"
+_CONTEXT = rb"%b:%b:%b(?::%b)?(?= )" % (_ID, _ID, _ID, _LEVEL)
+# The order of the fields is that of security/lsm_audit.c, so that none can be said twice.
+_FAST = re.compile(
+    rb"type=AVC msg=audit\((\d{10}\.\d{3}:\d{1,20})\): avc:  ((?:denied|granted)  \{ "
+    rb"[a-z][a-z0-9_]*(?: [a-z][a-z0-9_]*)* \}) for  pid=\d{1,10}"
+    rb"( comm=(" + _NAME + rb")(?: (capability=\d{1,3}) )?(?: path=(" + _NAME + rb"))?"
+    rb"(?: name=(" + _NAME + rb'))?(?: dev="([^"\n\x00-\x20\x7f-\xff]*)")?)(?: ino=\d{1,20})?'
+    rb"((?: ioctlcmd=0x[0-9a-f]{1,8})?(?: laddr=[0-9a-f.:]+)?(?: lport=\d{1,5})?"
+    rb"(?: faddr=[0-9a-f.:]+)?(?: fport=\d{1,5})?"
+    rb"(?: src=\d{1,5})?(?: dest=\d{1,5})?)"
+    rb" scontext=(" + _CONTEXT + rb" tcontext=" + _CONTEXT + rb" tclass=[a-z][a-z0-9_]*"
+    rb"(?: permissive=[01])?) ?\r?\n(?!\s*permissive=)"
+)
+_MARKS = tuple(f"{mark}=" for mark in join.MARKS)
+_NEEDLES = (b"avc:", b"type=AVC", b"SELINUX_ERR", b"type=MAC_", b": MAC_", b"type=140")
+_HOSTS = re.compile(rb"(?:(?:host|node)=([A-Za-z0-9_.:-]+),? +)+")
+
+# Where another record begins; a wrapped record ends before it.
+_START = re.compile(
+    r"\s*(?:----|time->|$)|.*?(?:\btype=(?:[A-Z_0-9\[\]]+) (?:msg=)?audit\(|avc:\s|\baudit\(\d"
+    r"|\baudit\[\d+\]: [A-Z])"
+)
+_NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
+_GLUED = re.compile(r"(?:(?:host|node)=\S+ )?type=[A-Z_0-9]+ msg=audit\(")
+_DECISION_KINDS = ("AVC", "USER_AVC", "")
+_CANDIDATE = re.compile(
+    r"avc:|type=(?:USER_)?AVC\b|type=1400\b|type=UNKNOWN\[1400\]|\]: (?:USER_)?AVC "
+)
+# A line in no known form that is a broken record all the same.
+_BROKEN = re.compile(r"avc:(?:\s*$|\s+(?:denied|granted)\b)|^\s*(?:\S+=\S+ )?type=(?:USER_)?AVC\b")
+_NOTICE_KINDS = {
+    "SELINUX_ERR": "error",
+    "MAC_STATUS": "enforcing",
+    "MAC_POLICY_LOAD": "policyload",
+    "MAC_CONFIG_CHANGE": "boolean",
+    "USER_SELINUX_ERR": "error",
+    "USER_MAC_POLICY_LOAD": "policyload",
+    "USER_MAC_CONFIG_CHANGE": "boolean",
+}
+_NOTICE_FIELDS = (
+    "op seresult scontext tcontext tclass oldcontext newcontext taskcontext invalid_context "
+    "enforcing old_enforcing enabled old-enabled bool val old_val lsm seqno"
+).split()
+_NOTICE_PAIR = re.compile(r'(?:^|[ (])([a-z_-]+)=("[^"]*"|[^\s)\']+)')
+_RECEIVED = re.compile(r"avc:\s+received (\w+) notice \(([^()]*)\)")
+# Source: security/selinux/ss/services.c of kernels before 3.13, which had no op=.
+_OLD_ERROR = re.compile(
+    r"security_(compute_sid|validate_transition|bounded_transition|sid_mls_copy): +[^:]*?"
+    r"(?:invalid context (\S+) )?(?=for|denied|$)"
+)
+
+
+class Scanner:
+    """Reads one log into a tally. `feed` takes bytes in their order, `finish` ends the log.
+
+    ``owned`` is for a part of a log: bytes fed before it are context only, and `finish` is told how
+    many fed at the end are. Memory: one block, twice `REACH`, and what the tally keeps.
+    """
+
+    def __init__(self, tally: Tally, log: str, context_bytes: int = 0) -> None:
+        self.tally = tally
+        self.log = log
+        tally.logs.add(log)
+        self.buf = b""
+        self.at = 0  # first byte of buf that is still to be searched
+        self.skip = context_bytes  # bytes that belong to the part before
+        self.line = 1  # line of the byte at self.mark
+        self.mark = 0
+        self.overlong = False
+        self.vectors: dict[tuple[bytes, bytes], Pile | Literal[False] | None] = {}
+        self.generation = tally.generation
+
+    def feed(self, data: bytes) -> None:
+        """Search ``data``, but for its end, which waits for what follows."""
+        if self.skip:
+            self.buf += data
+            if len(self.buf) < self.skip:
+                return
+            self.at = self.mark = self.skip
+            self.skip = 0
+        else:
+            start = max(0, self.at - REACH)
+            self.buf = self.buf[start:] + data
+            self.at -= start
+            self.mark -= start
+        end = self.buf.rfind(b"\n", self.at, max(self.at, len(self.buf) - REACH)) + 1
+        if end > self.at:
+            self._search(end)
+        elif len(self.buf) - self.at > LONGEST + REACH:
+            self._cut()
+
+    def finish(self, context_bytes: int = 0) -> None:
+        """Search the rest, but for ``context_bytes`` that belong to the part that follows."""
+        if self.skip:
+            self.at = self.mark = min(self.skip, len(self.buf))
+        end = len(self.buf) - context_bytes
+        if end > self.at:
+            self._search(end)
+        self.tally.lines += self.line - 1
+        if end > 0 and end > self.at - 1 and self.buf[end - 1 : end] != b"\n" and not context_bytes:
+            self.tally.lines += 1
+        self.buf = b""
+
+    def _cut(self) -> None:
+        """A line without end: it is no record, and it must not fill the memory."""
+        piece = self.buf[self.at : len(self.buf) - REACH]
+        if not self.overlong and any(n in piece for n in _NEEDLES):
+            self._count("AVC")
+            self.tally.reject(self._origin(self.at), "a line longer than 1 MiB")
+        self.overlong = True
+        self.at += len(piece)
+        self.mark = self.at
+
+    def _line_at(self, pos: int) -> int:
+        """The line of the byte at ``pos``."""
+        if pos >= self.mark:
+            self.line += self.buf.count(b"\n", self.mark, pos)
+        else:
+            self.line -= self.buf.count(b"\n", pos, self.mark)
+        self.mark = pos
+        return self.line
+
+    def _origin(self, pos: int) -> Origin:
+        return Origin(self.log, self._line_at(pos))
+
+    def _count(self, kind: str) -> None:
+        self.tally.records[kind or "AVC"] += 1
+
+    def _search(self, end: int) -> None:
+        """Search whole lines up to ``end``."""
+        buf, start = self.buf, self.at
+        if self.overlong:
+            start = buf.find(b"\n", start, end) + 1
+            if not start:
+                self.at = end
+                return
+            self.overlong = False
+        fast = self._fast(start, end)
+        slow: set[int] = set()
+        for needle in _NEEDLES:
+            many = buf.count(needle, start, end)
+            if many == (len(fast) if needle in _NEEDLES[:2] else 0):
+                continue
+            found = buf.find(needle, start, end)
+            while found >= 0:
+                begin = buf.rfind(b"\n", start, found) + 1 or start
+                stop = buf.find(b"\n", found, end)
+                stop = end if stop < 0 else stop
+                if begin not in fast:
+                    slow.add(begin)
+                found = buf.find(needle, stop, end)
+        for begin in sorted(slow):
+            self._slow(begin)
+        self._line_at(end)
+        self.at = end
+
+    # -- the fast form ---------------------------------------------------------------------------
+
+    def _fast(self, start: int, end: int) -> set[int]:
+        """Count the records in the kernel's plain form; return where their lines begin."""
+        buf, tally, vectors = self.buf, self.tally, self.vectors
+        done: set[int] = set()
+        add = done.add
+        for m in _FAST.finditer(buf, start, end):
+            begin = at = m.start()
+            if at > start and buf[at - 1] != 10:
+                begin = buf.rfind(b"\n", start, at) + 1 or start
+                if not _HOSTS.fullmatch(buf, begin, at):
+                    continue
+            event, verb, before, comm, capability, path, name, dev, after, tail = m.groups()
+            try:
+                pile = vectors[verb, tail]
+            except KeyError:
+                pile = self._vector(m, verb, tail)
+            if pile is False:
+                continue
+            add(begin)
+            if pile is None:
+                tally.dropped += 1
+                continue
+            pile.count += 1
+            high = pile.high
+            newest = event > high if len(event) == len(high) else self._newer(pile, event)
+            if newest:
+                pile.high = event
+            elif event != high and later(pile.low, event):
+                pile.low = event
+            thing = before + after if after else before
+            known = pile.known.get(thing)
+            if known is None:
+                parts = comm, path, name, dev
+                self._object(pile, m, thing, begin, parts, capability, after)
+            elif known >= 0:
+                seen = pile.objects[known]
+                seen.count += 1
+                if not newest or seen.order[0]:
+                    self._earlier(pile, known, event, begin)
+        if done:
+            tally.records["AVC"] += len(done)
+        return done
+
+    def _newer(self, pile: Pile, event: bytes) -> bool:
+        if not pile.high:
+            pile.low = pile.high = event
+            return True
+        return later(event, pile.high)
+
+    def _vector(self, m: re.Match[bytes], verb: bytes, tail: bytes) -> Pile | Literal[False] | None:
+        """The pile of what makes records equal; False when the strict reading has to decide."""
+        if len(self.vectors) > 20_000 or self.generation != self.tally.generation:
+            self.vectors.clear()
+            self.generation = self.tally.generation
+        line = m[0].decode("latin-1").rstrip("\r\n ")
+        decided = record.decision(line[line.index("avc: ") :], False)
+        pile: Pile | Literal[False] | None = False
+        if decided.permissive is not None or not _longer(decided.tclass):
+            pile = self.tally.pile(key("AVC", decided))
+        if self.generation == self.tally.generation:
+            self.vectors[verb, tail] = pile
+        return pile
+
+    def _object(
+        self,
+        pile: Pile,
+        m: re.Match[bytes],
+        thing: bytes,
+        begin: int,
+        parts: tuple[bytes | None, ...],
+        capability: bytes | None,
+        after: bytes,
+    ) -> None:
+        """Meet an object of ``pile`` that is not in its memory: keep it or not."""
+        marks = [w for w in after.decode().split() if w.startswith(_MARKS)] if after else []
+        if capability:
+            marks.append(capability.decode())
+        comm, path, name = (_string(part) for part in parts[:3])
+        dev = parts[3].decode() if parts[3] else ""
+        digest = object_hash(join.compose(comm, path, name, dev, marks))
+        if len(pile.known) > 4 * self.tally.keep:
+            pile.known.clear()
+        if self.tally.wants(pile, digest):
+            head, decided = self._reread(begin)
+            self.tally.put(pile, digest, self._joined(head, decided, begin))
+        pile.known[thing] = digest if digest in pile.objects else -1
+
+    def _earlier(self, pile: Pile, digest: int, event: bytes, begin: int) -> None:
+        """Put a record in the place of a later one that stands for its object."""
+        seen = pile.objects[digest]
+        stamp = raw_stamp(event)
+        if seen.order[0] or (stamp.ms, stamp.serial) < seen.order[1:3]:
+            head, decided = self._reread(begin)
+            self.tally.put(pile, digest, self._joined(head, decided, begin), 0)
+
+    def _reread(self, begin: int) -> tuple[Head, Decision]:
+        line, _ = self._text(begin)
+        head = record.head(line)
+        assert head is not None
+        return head, record.decision(head.body.rstrip(" "), False)
+
+    # -- every other form --------------------------------------------------------------------------
+
+    def _text(self, begin: int) -> tuple[str, int]:
+        """The line at ``begin`` without its end, and where the next one begins."""
+        stop = self.buf.find(b"\n", begin)
+        stop = len(self.buf) if stop < 0 else stop
+        if stop - begin > LONGEST:
+            return "", stop + 1
+        return self.buf[begin:stop].decode("latin-1").rstrip("\r"), stop + 1
+
+    def _slow(self, begin: int) -> None:
+        line, following = self._text(begin)
+        pieces = _split(line)
+        for index, (piece, glued) in enumerate(pieces):
+            last = index == len(pieces) - 1
+            self._record(piece, glued, begin, following if last else None)
+
+    def _record(self, piece: str, glued: bool, begin: int, following: int | None) -> None:
+        """One record that stands in the line at ``begin``; it may go on at ``following``."""
+        try:
+            head = record.head(piece)
+        except Malformed as exc:
+            if _CANDIDATE.search(piece):
+                self._count("AVC")
+                self.tally.reject(self._origin(begin), str(exc))
+            return
+        if head is None:
+            if _BROKEN.search(piece):
+                self._count("AVC")
+                self.tally.reject(self._origin(begin), "an access decision inside other text")
+            return
+        if head.kind in _NOTICE_KINDS:
+            self._count(head.kind)
+            self._notice(head, begin)
+            return
+        if head.kind not in _DECISION_KINDS:
+            if re.search(r"avc:\s+(?:denied|granted)\s", head.body):
+                self._count(head.kind)
+                self.tally.reject(
+                    self._origin(begin), f"an access decision inside a record of type {head.kind}"
+                )
+            return
+        self._count(head.kind)
+        if not record.is_decision(head.body):
+            self._notice(head, begin)
+            return
+        try:
+            decided = self._whole(head, glued, following)
+        except Malformed as exc:
+            self.tally.reject(self._origin(begin), str(exc))
+            return
+        pile = self.tally.pile(key(head.kind or "AVC", decided))
+        if pile is None:
+            self.tally.dropped += 1
+            return
+        pile.count += 1
+        origin = self._origin(begin)
+        self.tally.time(pile, head.stamp, origin)
+        if head.stamp.ms is not None and re.fullmatch(r"\d{10}\.\d{3}:\d+", head.event):
+            event = head.event.encode()
+            if self._newer(pile, event):
+                pile.high = event
+            elif later(pile.low, event):
+                pile.low = event
+        digest = object_hash(join.identity(decided, head.interpreted))
+        if not self.tally.wants(pile, digest):
+            return
+        seen = pile.objects.get(digest)
+        ms = head.stamp.ms
+        if seen is not None and ms is not None and (0, ms) > seen.order[:2]:
+            seen.count += 1
+            return
+        self.tally.put(pile, digest, self._joined(head, decided, begin))
+
+    def _whole(self, head: Head, glued: bool, following: int | None) -> Decision:
+        """The decision of ``head``, with the lines that it was wrapped into. Raises Malformed."""
+        body = head.body.partition("\x1d")[0]
+        at, failure = following, Malformed("wrapped over too many lines")
+        for attempt in range(12):
+            line, after = ("", 0) if at is None or at >= len(self.buf) else self._text(at)
+            try:
+                found = _decide(head, body)
+                self._check_end(found, glued, at is None or at <= len(self.buf), line)
+            except Malformed as exc:
+                if attempt == 0:
+                    failure = exc
+                if not line or _START.match(line) or len(body) > 8192:
+                    break
+                body, at = _append(body, line.partition("\x1d")[0]), after
+                continue
+            if found.permissive is None and re.fullmatch(r"\s*permissive=[01]\s*", line):
+                return _decide(head, _append(body, line))
+            return found
+        raise failure
+
+    def _check_end(self, found: Decision, glued: bool, ended: bool, following: str) -> None:
+        """Refuse a class that may have lost its end; ``following`` is the next line."""
+        if found.permissive is not None:
+            return
+        if glued:
+            raise Malformed("runs into the next record")
+        if not _longer(found.tclass):
+            return
+        if found.tclass not in classes() or not ended:
+            raise Malformed("the record is cut inside tclass")
+        rest = re.match(r"[a-z0-9_]+", following)
+        if rest and found.tclass + rest[0] in classes():
+            raise Malformed("tclass may go on in the next line")
+
+    def _joined(self, head: Head, decided: Decision, begin: int) -> model.Denial:
+        """The denial with what the other records of its event tell."""
+        companions: list[Head] = []
+        if head.event and head.stamp.serial is not None:
+            buf = self.buf
+            needle = b"audit(" + head.event.encode("latin-1") + b")"
+            low, high = max(0, begin - REACH), min(len(buf), begin + REACH)
+            found = buf.find(needle, low, high)
+            while found >= 0 and len(companions) < 64:
+                start = buf.rfind(b"\n", 0, found) + 1
+                for other in self._companion(start, head):
+                    companions.append(other)
+                stop = buf.find(b"\n", found, high)
+                found = buf.find(needle, stop, high) if stop >= 0 else -1
+        return join.join(head, decided, self._origin(begin), companions)
+
+    def _companion(self, start: int, head: Head) -> list[Head]:
+        line, at = self._text(start)
+        found = []
+        pieces = _split(line)
+        for index, (piece, _) in enumerate(pieces):
+            try:
+                other = record.head(piece)
+            except Malformed:
+                continue
+            if other is None or other.kind not in join.COMPANIONS:
+                continue
+            if (other.event, other.host) != (head.event, head.host):
+                continue
+            body = other.body
+            if index == len(pieces) - 1:
+                for _ in range(12):
+                    if at >= len(self.buf):
+                        break
+                    more, at = self._text(at)
+                    if _START.match(more):
+                        break
+                    body += " " + more.strip()
+            found.append(
+                Head(other.kind, other.host, other.event, other.stamp, other.interpreted, body)
+            )
+        return found
+
+    def _notice(self, head: Head, begin: int) -> None:
+        received = _RECEIVED.search(head.body)
+        pairs = [
+            (k, record.text(v.strip('"')))
+            for k, v in _NOTICE_PAIR.findall(head.body.partition("\x1d")[0])
+            if k in _NOTICE_FIELDS
+        ]
+        if received:
+            kind = {"setenforce": "enforcing", "policyload": "policyload"}.get(received[1], "other")
+            pairs = [(k, record.text(v)) for k, _, v in [received[2].partition("=")]]
+        elif head.kind in _NOTICE_KINDS:
+            kind = _NOTICE_KINDS[head.kind]
+            old = _OLD_ERROR.match(head.body)
+            if old and kind == "error":
+                pairs.insert(0, ("op", "security_" + old[1]))
+                if old[2]:
+                    pairs.append(("invalid_context", record.text(old[2])))
+        else:
+            kind = "other"
+        text = " ".join(f"{k}={v}" for k, v in pairs if k != "seqno")[:500]
+        if not text:
+            text = f"{received[1]} notice" if received else record.text(head.body.strip())[:200]
+        self.tally.notice(Notice(kind, text, 1, self._origin(begin), head.stamp, tuple(pairs)))
+
+
+def key(kind: str, decided: Decision) -> tuple[str, ...]:
+    """The same as `model.vector`, before there is a denial."""
+    source, target = decided.source, decided.target
+    return (
+        kind,
+        "granted" if decided.granted else "denied",
+        source.user,
+        source.role,
+        source.type,
+        target.user,
+        target.role,
+        target.type,
+        decided.tclass,
+        " ".join(decided.permissions),
+        {None: "", False: "0", True: "1"}[decided.permissive],
+        model.compare_levels(source.level, target.level),
+    )
+
+
+@cache
+def classes() -> frozenset[str]:
+    """Names of the classes that the targets' policies know."""
+    from wsgi_sepkg.targets import known_classes
+
+    return known_classes()
+
+
+@cache
+def _longer(tclass: str) -> bool:
+    """Whether ``tclass`` is the beginning of another class: it may be what a cut has left."""
+    return any(c != tclass and c.startswith(tclass) for c in classes())
+
+
+def _string(raw: bytes | None) -> str:
+    """`record.string` of a name in the fast form, which is quoted and plain, or hexadecimal."""
+    if raw is None:
+        return ""
+    value = raw.decode()
+    return value[1:-1] if value[0] == '"' else record.string(value, False)
+
+
+def _decide(head: Head, body: str) -> Decision:
+    body = body.replace("\t", " ").rstrip(" ")
+    if head.kind == "USER_AVC":
+        body = record.user_body(body)
+    return record.decision(body, head.interpreted)
+
+
+def _split(line: str) -> list[tuple[str, bool]]:
+    """Records that share a line, each with whether the next one is glued to its end.
+
+    Text inside open quotes is no record: a user may have written it.
+    """
+    starts = [m.start() for m in _GLUED.finditer(line)]
+    cuts = [0]
+    for start in starts:
+        before = line[cuts[-1] : start]
+        inside = before.count('"') % 2 or before.count("'") % 2
+        # What stands before may be the prefix of syslog; then it is one record.
+        record_before = _GLUED.search(before) or "avc:" in before or "audit(" in before
+        if start and record_before and not inside:
+            cuts.append(start)
+    cuts.append(len(line))
+    pieces = []
+    for begin, end in pairwise(cuts):
+        piece = line[begin:end]
+        glued = end != len(line) and not piece.endswith((" ", "\t"))
+        pieces.append((piece.rstrip(" \t") if end != len(line) else piece, glued))
+    return pieces
+
+
+def _append(body: str, line: str) -> str:
+    """``body`` with the line it goes on in: wrapped between words, or in the middle of one."""
+    stripped = body.rstrip(" \t")
+    if stripped.endswith("\\"):
+        return stripped[:-1].rstrip() + " " + line.strip()
+    inside_braces = stripped.count("{") > stripped.count("}")
+    if body != stripped or line[:1].isspace() or inside_braces or _NEXT_FIELD.match(line):
+        return stripped + " " + line.strip()
+    return stripped + line.strip()
