@@ -207,38 +207,104 @@ def target_page() -> Iterator[str]:
     yield prose(
         "A target is a distribution and release: what its policy offers is data inside the "
         "program, so that a description can be judged for a target on any host. `wsgi-sepkg "
-        "targets` lists them and says which one this host is."
+        "targets` lists them and marks the one that this host is; `wsgi-sepkg targets NAME` shows "
+        "what is known of one."
+    )
+    yield prose(
+        "`fedora` stands for all living releases of Fedora: an override in `[target.fedora]` "
+        "counts for each of them, before one of its own. Their names are checked against the same "
+        "facts. What is built for `fedora` has the module format of the oldest and is built on the "
+        "newest that is out."
+    )
+    yield prose(
+        "Names that a description uses are checked for every target that `project.targets` lists: "
+        "what is wrong on another target than the one of this run is a warning."
     )
     known = [targets.load(name) for name in targets.names()]
     yield table(
-        ["target", "policy family", "module format", "Python", "dist tag", "description"],
+        ["target", "policy family", "dist tag", "rpm", "Python", "description"],
         [
             [
                 code(t.name),
                 t.family,
-                str(t.module_format),
-                ", ".join(sorted(t.pythons, key=lambda v: int(v.split(".")[1]))),
                 code(t.dist),
+                t.rpm_version,
+                ", ".join(sorted(t.pythons, key=lambda v: int(v.split(".")[1]))),
                 cell(t.title),
             ]
             for t in known
         ],
     )
+    yield "## Releases\n"
+    yield prose(
+        "A package is pinned to the module format of the oldest release of its target. `sbin` is "
+        "merged where `/usr/sbin` stands for `/usr/bin` in the file contexts."
+    )
+    yield table(
+        ["target", "release", "userspace", "module format", "kernel policy", "`/run`", "sbin"],
+        [
+            [
+                code(t.name),
+                r.name,
+                r.userspace,
+                str(r.module_format),
+                str(r.policy_version),
+                code(t.run),
+                r.sbin,
+            ]
+            for t in known
+            if not any(other.group == t.name for other in known)
+            for r in t.releases
+        ],
+    )
+    yield "## Where packages are built\n"
+    yield table(
+        ["target", "mock", "Copr", "Koji target", "Koji tag"],
+        [
+            [
+                code(t.name),
+                ", ".join(code(root) for root in t.build.mock_roots.values()),
+                code(t.copr_chroot),
+                code(t.koji_target),
+                code(t.build.koji_tag),
+            ]
+            for t in known
+            if t.mock_root
+        ],
+    )
+    yield "## Macros of selinux-policy\n"
+    yield prose("What the macros of a release do wrong, and what a package does about it.")
+    defects: dict[tuple[str, str], list[str]] = {}
+    for t in known:
+        for defect in t.policy_macros.defects:
+            defects.setdefault(defect, []).append(code(t.name))
+    yield table(
+        ["defect", "targets", "cure"],
+        [
+            [cell(text), "all" if len(where) == len(known) - 1 else ", ".join(where), cell(cure)]
+            for (text, cure), where in defects.items()
+        ],
+    )
+    minimal = [code(t.name) for t in known if t.policy_macros.requires_min]
+    yield f"`%selinux_requires_min` is there on {', '.join(minimal)}.\n"
     for target in known:
         facts = target.facts
         yield f"## {target.name}\n"
-        yield table(
-            ["web server", "domain", "account", "unit", "configuration"],
-            [
-                [name, code(s.domain), code(s.user), code(s.unit), code(s.conf_dir)]
-                for name, s in sorted(target.servers.items())
-            ],
-        )
-        yield (
-            f"Known of its base policy: {len(facts.modules)} modules, {len(facts.types)} types, "
-            f"{len(facts.interfaces)} interfaces,\n{len(facts.booleans)} booleans, "
-            f"{len(facts.contexts)} file contexts, {len(facts.ports)} port labels.\n"
-        )
+        if not target.group:
+            yield table(
+                ["web server", "domain", "account", "unit", "configuration"],
+                [
+                    [name, code(s.domain), code(s.user), code(s.unit), code(s.conf_dir)]
+                    for name, s in sorted(target.servers.items())
+                ],
+            )
+            yield (
+                f"Known of its base policy: {len(facts.modules)} modules, {len(facts.types)} "
+                f"types, {len(facts.interfaces)} interfaces,\n{len(facts.booleans)} booleans, "
+                f"{len(facts.contexts)} file contexts, {len(facts.ports)} port labels.\n"
+            )
+            if target.facts_note:
+                yield prose(f"These facts are {target.facts_note}.")
         yield "Sources:\n\n" + "".join(f"- {line}\n" for line in target.source)
 
 
@@ -252,7 +318,8 @@ def service_page() -> Iterator[str]:
     )
     by_family: dict[str, targets.Target] = {}
     for name in targets.names():
-        by_family.setdefault(targets.load(name).family, targets.load(name))
+        if not targets.load(name).group:
+            by_family[targets.load(name).family] = targets.load(name)
     for family, target in sorted(by_family.items()):
         listed = [n for n in targets.names() if targets.load(n).family == family]
         yield f"## Policy family {family}: {', '.join(listed)}\n"
@@ -283,10 +350,14 @@ def service_page() -> Iterator[str]:
         for service in target.services.values():
             if service.boolean and service.boolean not in target.facts.booleans:
                 lacking.setdefault((service.name, service.boolean), []).append(name)
+            full = by_family[target.family].services[service.name]
+            for word in (full.tcp, full.stream):
+                if word and word not in target.facts.interfaces:
+                    lacking.setdefault((service.name, word), []).append(name)
     if lacking:
-        yield "A boolean of a family is not in each of its releases:\n"
+        yield "A name of a family is not in each of its releases:\n"
         yield table(
-            ["service", "boolean", "lacking in"],
+            ["service", "name", "lacking in"],
             [[code(s), code(b), ", ".join(where)] for (s, b), where in sorted(lacking.items())],
         )
 

@@ -21,12 +21,16 @@ GOLDEN = ROOT / "tests" / "data" / "golden"
 COPIES = {"packaging/policy-check.py", "packaging/build-application.py"}
 
 
+# One tree serves all releases of a policy family: the example asks for nothing that differs.
+FAMILY = {name: targets.load(name).family for name in targets.names()}
+
+
 @pytest.mark.parametrize("name", targets.names())
 def test_the_tree_of_the_example_is_the_reviewed_one(name):
     tree = generate(load(ROOT / "examples" / "guestbook", name))
     made = {path: data for path, data in tree.files.items() if path not in COPIES}
-    folder = GOLDEN / f"guestbook-{name}"
-    if os.environ.get("WSGI_SEPKG_UPDATE_GOLDEN"):
+    folder = GOLDEN / f"guestbook-{FAMILY[name]}"
+    if os.environ.get("WSGI_SEPKG_UPDATE_GOLDEN") and name in ("debian-12", "el9"):
         shutil.rmtree(folder, ignore_errors=True)
         for path, data in made.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

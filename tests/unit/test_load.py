@@ -183,6 +183,8 @@ def test_an_unknown_target_is_told_with_the_nearest(write: Write) -> None:
         ("el9", ["fedora", "el10"], "fedora"),
         ("", ["fedora", "el10"], "fedora"),
         ("debian-12", ["fedora"], "fedora"),
+        ("fedora-43", ["el9", "fedora"], "fedora"),
+        ("fedora-43", ["fedora", "fedora-43"], "fedora-43"),
     ],
 )
 def test_the_host_if_listed_else_the_first_listed_else_the_host(
@@ -211,6 +213,44 @@ def test_a_key_of_a_table_differs_for_one_target(write: Write) -> None:
     assert overridden(write, text, "el9").project.release == 7
     assert overridden(write, text, "el9").project.version == "1.4"
     assert overridden(write, text, "fedora").project.release == 1
+
+
+def test_an_override_for_all_fedoras_counts_for_each_before_its_own(write: Write) -> None:
+    text = (
+        "\n[target.fedora.project]\nrelease = 7\nepoch = 1\n[target.rawhide.project]\nepoch = 2\n"
+    )
+    of = {t: overridden(write, text, t).project for t in ("fedora", "fedora-43", "rawhide", "el9")}
+    assert {t: (p.release, p.epoch) for t, p in of.items()} == {
+        "fedora": (7, 1),
+        "fedora-43": (7, 1),
+        "rawhide": (7, 2),
+        "el9": (1, 0),
+    }
+
+
+REDIS = """
+[[boolean]]
+name = "httpd_can_network_redis"
+value = true
+reason = "sessions live in Redis"
+"""
+
+
+def test_a_name_that_is_missing_on_another_target_is_a_warning_there(write: Write) -> None:
+    head = HEAD + 'targets = ["fedora", "el8", "el9"]\n'
+    found = load(write(head + REDIS), "fedora").warnings
+    assert [(p.key, p.place.line, p.warning) for p in found] == [
+        ("boolean[0].name", 10, True),
+        ("boolean[0].name", 10, True),
+    ]
+    for target, warning in zip(("el8", "el9"), found, strict=True):
+        assert f"httpd_can_network_redis: no such boolean in {target}" in warning.message
+    # An override for that target ends it; on the target itself it is a mistake.
+    skip = "".join(
+        f"\n[target.{t}.boolean.httpd_can_network_redis]\nskip = true\n" for t in ("el8", "el9")
+    )
+    assert not load(write(head + REDIS + skip), "fedora").warnings
+    assert problems(write(head + REDIS), "el9")
 
 
 def test_a_table_may_be_there_for_one_target_only(write: Write) -> None:

@@ -125,7 +125,8 @@ class ApplicationPlan(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """Both packages, or the -selinux package alone (``application`` is None).
 
-    ``ports`` are PROTOCOL/LOW/HIGH/TYPE of each port label, for the shell.
+    ``ports`` are PROTOCOL/LOW/HIGH/TYPE of each port label, for the shell. ``module_formats`` are
+    conditions of a spec with the newest module format that is written there, the first without.
     """
 
     name: str
@@ -141,7 +142,7 @@ class Plan(Struct, frozen=True):
     ports_module: str
     ports: tuple[str, ...]
     policy_types: tuple[str, ...]
-    module_format: int
+    module_formats: tuple[tuple[str, int], ...]
     sources: tuple[Source, ...]
     te_parts: tuple[str, ...]
     fc_parts: tuple[str, ...]
@@ -153,7 +154,7 @@ class Plan(Struct, frozen=True):
     reasons: tuple[str, ...]
     changelog: tuple[Change, ...]
     application: ApplicationPlan | None
-    target: str
+    serves: str
     has_interfaces: bool
 
     @property

@@ -23,7 +23,7 @@ from wsgi_sepkg.policy.model import Policy
 from wsgi_sepkg.project import names
 from wsgi_sepkg.project.schema import Application, Description
 from wsgi_sepkg.project.values import HOST_FOLDERS
-from wsgi_sepkg.targets import Server, Target
+from wsgi_sepkg.targets import FAMILIES, Server, Target, module_formats
 
 POLICY_FOLDER = "selinux"
 PACKAGING_FOLDER = "packaging"
@@ -85,7 +85,7 @@ def plan(
         ports_module=policy.ports_module,
         ports=tuple(f"{p.protocol}/{p.low}/{p.high}/{p.type}" for p in policy.ports),
         policy_types=tuple(project.policy_types),
-        module_format=target.module_format,
+        module_formats=module_formats(target.family),
         sources=tuple(sources.items),
         te_parts=(f"{policy.module}.te", *(f for f in local_files if f.endswith(".te"))),
         fc_parts=(f"{policy.module}.fc", *(f for f in local_files if f.endswith(".fc"))),
@@ -99,7 +99,7 @@ def plan(
         reasons=tuple(_reasons(policy)),
         changelog=tuple(_changelog(description, evr, epoch, newest)),
         application=app,
-        target=target.name,
+        serves=FAMILIES[target.family],
         has_interfaces=bool(policy.interfaces),
     )
 

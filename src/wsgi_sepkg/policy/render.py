@@ -12,7 +12,7 @@ import jinja2
 from wsgi_sepkg import resources
 from wsgi_sepkg.policy.model import Call, Interface, Policy, Rule, Statement, Why
 from wsgi_sepkg.project.values import M4_WORDS
-from wsgi_sepkg.targets import Target
+from wsgi_sepkg.targets import FAMILIES, Target
 
 FC_TYPES = {
     "any": "",
@@ -109,7 +109,7 @@ def te(policy: Policy, target: Target) -> str:
         .get_template("policy/module.te.j2")
         .render(
             policy=policy,
-            target=target.name,
+            serves=FAMILIES[target.family],
             summary=comment(policy.summary),
             tunables=[(t, documentation(t.why.reason)) for t in policy.tunables],
             types=[(t, comment(t.why.reason)) for t in policy.types],

@@ -91,7 +91,7 @@ def load(
     merged = raw
     if isinstance(raw.get("target"), dict):
         problems += _other_overrides(raw, name)
-        merged, more, moved = _overridden(raw, name)
+        merged, more, moved = _for_target(raw, name)
         problems += more
         origins = moved | origins
     description, bad = _convert(merged, problems)
@@ -102,6 +102,8 @@ def load(
 
         found = check(description, chosen, file.parent, frozenset(bad))
         problems += _not_followed(found, bad, text) if bad else found
+        if not any(not p.warning for p in problems):
+            problems += _elsewhere(raw, description, chosen, file.parent, problems)
     if any(not p.warning for p in problems):
         raise ConfigError(loaded.placed(problems))
     return replace(loaded, warnings=tuple(loaded.placed(problems))) if problems else loaded
@@ -193,8 +195,10 @@ def _choose_target(raw: dict[str, Any]) -> str:
     host = targets.host_target()
     if not isinstance(listed, list) or not listed:
         return host or "debian-12"
-    if host and host in listed:
-        return host
+    if host:
+        for name in (host, targets.load(host).group):
+            if name and name in listed:
+                return name
     known = [name for name in listed if name in targets.names()]
     return str(known[0]) if known else host or "debian-12"
 
@@ -262,12 +266,62 @@ def _other_overrides(raw: dict[str, Any], name: str) -> list[Problem]:
                     f"supported: {', '.join(known)}",
                 )
             )
-        elif other != name:
-            merged, more, origins = _overridden(raw, other)
+        elif other not in _chain(name):
+            merged, more, origins = _for_target(raw, other)
             _convert(merged, more)
             written = [replace(p, key=_original(p.key, origins)) for p in more]
             problems += [p for p in written if p.key.startswith(f"target.{other}")]
     return problems
+
+
+def _chain(name: str) -> list[str]:
+    """Return the targets whose overrides count for ``name``: one that stands for it goes first."""
+    group = targets.load(name).group if name in targets.names() else ""
+    return [group, name] if group else [name]
+
+
+def _for_target(
+    raw: dict[str, Any], name: str
+) -> tuple[dict[str, Any], list[Problem], dict[str, str]]:
+    """Merge the overrides of ``name``, and before them those of the target that stands for it."""
+    merged = raw
+    problems: list[Problem] = []
+    origins: dict[str, str] = {}
+    for each in _chain(name):
+        merged, more, moved = _overridden(merged, each)
+        problems += more
+        origins |= moved
+    return merged, problems, origins
+
+
+def _elsewhere(
+    raw: dict[str, Any],
+    description: Description,
+    chosen: targets.Target,
+    folder: Path,
+    known: Iterable[Problem],
+) -> list[Problem]:
+    """Return, as warnings, what is wrong on the other targets that the description lists."""
+    from wsgi_sepkg.project.validate import validate as check
+
+    told = {(p.key, p.message) for p in known}
+    found = []
+    for other in description.project.targets:
+        if other == chosen.name or other not in targets.names():
+            continue
+        merged, _, origins = (
+            _for_target(raw, other) if isinstance(raw.get("target"), dict) else (raw, [], {})
+        )
+        its, bad = _convert(merged, [])
+        target = without_replaced(its, targets.load(other))
+        for problem in check(its, target, folder, frozenset(bad)):
+            if problem.warning or (problem.key, problem.message) in told:
+                continue
+            named = other in re.split(r"[\s:;,]+", problem.message)
+            message = problem.message if named else f"on {other}: {problem.message}"
+            key = _original(problem.key, origins)
+            found.append(replace(problem, key=key, message=message, warning=True))
+    return found
 
 
 def _overridden(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from wsgi_sepkg.errors import UsageError
 
 _HERE = Path(__file__).resolve().parent
-_OTHER = frozenset({"services", "runners"})  # TOML files that are no target
+_OTHER = frozenset({"services", "runners", "defects"})  # TOML files that are no target
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,71 @@ class Runner:
 
 
 @dataclass(frozen=True)
+class Release:
+    """A minor release: what its libsepol reads at most, and how it spells sbin.
+
+    ``sbin`` is ``separate``, or ``merged`` where ``/usr/sbin`` stands for ``/usr/bin``.
+    """
+
+    name: str
+    userspace: str
+    module_format: int
+    policy_version: int
+    sbin: str
+
+
+@dataclass(frozen=True)
+class PolicyMacros:
+    """The ``%selinux_`` macros of a target: which there are, and in which way they fail.
+
+    ``defects`` are (what happens, what the package does about it).
+    """
+
+    requires: bool
+    requires_min: bool
+    defects: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Build:
+    """Where packages for a target are built; empty strings where nobody does.
+
+    ``mock_roots`` are roots of mock-core-configs by the distribution that they take packages from.
+    ``koji_target`` and ``koji_tag`` are those of Fedora's Koji; another hub has its own.
+    """
+
+    mock_roots: dict[str, str]
+    copr_chroot: str
+    koji_target: str
+    koji_tag: str
+
+
+@dataclass(frozen=True)
 class Target:
-    """A distribution and release: names, versions and where each fact is from."""
+    """A distribution and release: names, versions and where each fact is from.
+
+    ``module_format`` and ``policy_version`` are those of the oldest of ``releases``: what is built
+    for a target has to load on all of them. ``group`` is the target that stands for this one and
+    its sisters ('' for none). ``macros`` are the rpm macros by which a spec knows the target.
+    ``run`` is the spelling of the folder in file contexts, ``sbin`` as in ``Release``.
+    """
 
     name: str
     title: str
     family: str
+    group: str
     dist: str
     module_format: int
     policy_version: int
+    releases: tuple[Release, ...]
+    macros: dict[str, str]
+    rpm_version: str
+    caret: bool
+    rich_dependencies: bool
+    policy_macros: PolicyMacros
+    run: str
+    sbin: str
+    build: Build
     default_python: str
     runs_on: str
     source: tuple[str, ...]
@@ -204,16 +261,40 @@ class Target:
     pythons: dict[str, Python]
     interface: dict[str, str]
     facts: Facts
+    facts_note: str
+
+    @property
+    def mock_root(self) -> str:
+        """The root of mock-core-configs that is taken without another choice, '' for none."""
+        return next(iter(self.build.mock_roots.values()), "")
+
+    @property
+    def copr_chroot(self) -> str:
+        """The chroot of Copr, '' for none."""
+        return self.build.copr_chroot
+
+    @property
+    def koji_target(self) -> str:
+        """The build target of Fedora's Koji, '' for none."""
+        return self.build.koji_target
 
     @cached_property
     def services(self) -> dict[str, Service]:
-        """Return the well-known services under this family's names."""
+        """Return the well-known services under this family's names.
+
+        An interface or port type that this release lacks is as one that the family lacks: ''.
+        """
         result = {}
         for name, entry in _services().items():
             words: dict[str, str] = {}
             for key, value in entry.items():
                 text = value.get(self.family, "") if isinstance(value, dict) else value
                 words[key.replace("-", "_")] = text
+            for key in ("tcp", "stream", "call"):
+                if words.get(key, "") not in self.facts.interfaces:
+                    words[key] = ""
+            if words.get("port_type", "") not in self.facts.types:
+                words["port_type"] = ""
             result[name] = Service(name, **words)
         return result
 
@@ -248,28 +329,60 @@ def _services() -> dict[str, dict[str, Any]]:
 
 
 def names() -> list[str]:
-    """Return the names of the supported targets."""
-    return sorted(p.stem for p in _HERE.glob("*.toml") if p.stem not in _OTHER)
+    """Return the names of the supported targets: el8 before el10."""
+    found = [p.stem for p in _HERE.glob("*.toml") if p.stem not in _OTHER]
+    return sorted(found, key=lambda n: [w.zfill(4) for w in re.split(r"(\d+)", n)])
+
+
+@cache
+def _data(name: str) -> dict[str, Any]:
+    """Return the tables of a target: of the target that it is ``like`` where it has none itself."""
+    with (_HERE / f"{name}.toml").open("rb") as stream:
+        own = tomllib.load(stream)
+    return {**_data(own["like"]), **own} if "like" in own else own
 
 
 @cache
 def load(name: str) -> Target:
     """Return the target ``name``. Raises UsageError, naming the nearest one, when there is none."""
-    path = _HERE / f"{name}.toml"
     if name not in names():
         raise UsageError(
             f"{name}: no such target{did_you_mean(name, names())}",
             f"supported: {', '.join(names())}",
         )
-    with path.open("rb") as stream:
-        data = tomllib.load(stream)
+    data = _data(name)
+    releases = tuple(
+        Release(
+            entry["name"],
+            entry["userspace"],
+            entry["module-format"],
+            entry["policy-version"],
+            entry.get("sbin", data["spelling"]["sbin"]),
+        )
+        for entry in data["release"]
+    )
+    macros, build = data["policy-macros"], data["build"]
     return Target(
         name=name,
         title=data["title"],
         family=data["family"],
+        group=data.get("group", ""),
         dist=data["dist"],
-        module_format=data["module-format"],
-        policy_version=data["policy-version"],
+        module_format=min(r.module_format for r in releases),
+        policy_version=min(r.policy_version for r in releases),
+        releases=releases,
+        macros={**data.get("macros", {}), "dist": data["dist"]},
+        rpm_version=data["rpm"]["version"],
+        caret=data["rpm"]["caret"],
+        rich_dependencies=data["rpm"]["rich-dependencies"],
+        policy_macros=PolicyMacros(
+            macros["requires"],
+            macros["requires-min"],
+            tuple((_defects()[d]["text"], _defects()[d]["cure"]) for d in macros["defects"]),
+        ),
+        run=data["spelling"]["run"],
+        sbin=data["spelling"]["sbin"],
+        build=Build(build["mock"], build["copr"], build["koji-target"], build["koji-tag"]),
         default_python=data["default-python"],
         runs_on=data["runs-on"],
         source=tuple(data["source"]),
@@ -280,7 +393,44 @@ def load(name: str) -> Target:
         },
         interface=data["interface"],
         facts=Facts(_HERE / "facts" / data["facts"]),
+        facts_note=data.get("facts-note", ""),
     )
+
+
+@cache
+def module_formats(family: str) -> tuple[tuple[str, int], ...]:
+    """Return (condition of a spec, module format) for the releases of a policy family.
+
+    The first has no condition and is what the oldest release reads: nothing that is unknown gets a
+    newer one. Of the others the last that is true counts, so one spec serves every release.
+    """
+    every = [load(name) for name in names() if load(name).family == family]
+    formats = [("", min(t.module_format for t in every))]
+    for macro in ("rhel", "fedora"):
+        # A target that stands for several has the macro of one and the format of the oldest.
+        known = sorted(
+            (int(t.macros[macro]), t.module_format)
+            for t in every
+            if macro in t.macros and not any(o.group == t.name for o in every)
+        )
+        before = formats[0][1]
+        for number, format_ in known:
+            if format_ != before:
+                formats.append((f"0%{{?{macro}}} >= {number}", format_))
+            before = format_
+    return tuple(formats)
+
+
+FAMILIES = {
+    "fedora": "Fedora, RHEL and its rebuilds",
+    "refpolicy": "the reference policy of Debian",
+}
+
+
+@cache
+def _defects() -> dict[str, dict[str, str]]:
+    with (_HERE / "defects.toml").open("rb") as stream:
+        return tomllib.load(stream)
 
 
 def _server(entry: dict[str, Any]) -> Server:
@@ -299,11 +449,12 @@ def host_target(os_release: Path = Path("/etc/os-release")) -> str:
     entries = {key: value.strip().strip('"') for key, value in entries.items()}
     ids = [entries.get("ID", ""), *entries.get("ID_LIKE", "").split()]
     major = entries.get("VERSION_ID", "").split(".")[0]
-    for name in names():
-        wanted = load(name).runs_on
-        if wanted in ids or any(f"{word}-{major}" == wanted for word in ids):
-            return name
-    return ""
+    known = {load(name).runs_on: name for name in names()}
+    # The release itself goes before a target that stands for all of a distribution; a rebuild of an
+    # unknown RHEL is like Fedora by its own word, and is not.
+    wanted = [f"{word}-{major}" for word in ids]
+    wanted += [word for word in ids if word == ids[0] or "rhel" not in ids]
+    return next((known[word] for word in wanted if word in known), "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
