@@ -150,13 +150,18 @@ def _settle(config: dict[str, dict[str, list[str]]], root: Path, work: Path) -> 
     wants = units / "multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "machine-job.service").symlink_to("/etc/systemd/system/machine-job.service")
+    for unit in (*config["disabled"]["units"], *config["on-demand"]["units"]):
+        for link in units.glob(f"*.wants/{unit}"):
+            link.unlink()
     for unit in config["disabled"]["units"]:
         mask = units / unit
         mask.unlink(missing_ok=True)
-        for link in units.glob(f"*.wants/{unit}"):
-            link.unlink()
-        if not unit.startswith("postgresql"):
-            mask.symlink_to("/dev/null")
+        mask.symlink_to("/dev/null")
+    for module in config["apache"]["modules"]:
+        for kind in ("load", "conf"):
+            if (root / f"etc/apache2/mods-available/{module}.{kind}").exists():
+                enabled = root / f"etc/apache2/mods-enabled/{module}.{kind}"
+                enabled.symlink_to(f"../mods-available/{module}.{kind}")
     # A getty would fight with the job for the console.
     (units / "serial-getty@ttyS0.service").symlink_to("/dev/null")
     (units / "getty@tty1.service").symlink_to("/dev/null")

@@ -95,7 +95,12 @@ class BooleanWish(Struct, frozen=True):
 
 
 class ApplicationPlan(Struct, frozen=True):
-    """The application package."""
+    """The application package.
+
+    ``accounts`` are made at its installation. ``units``: all of systemd that it brings;
+    ``enabled_units``: by preset on the first install; ``restarted_units``: what runs all the time,
+    restarted after an upgrade. ``confinement``: the word of the description.
+    """
 
     root: str
     archive: str
@@ -110,13 +115,15 @@ class ApplicationPlan(Struct, frozen=True):
     installed: tuple[Installed, ...]
     files: tuple[Entry, ...]
     secrets: tuple[Secret, ...]
-    user: str
+    accounts: tuple[str, ...]
     group: str
     home: str
+    confinement: str
     server_unit: str
     reload: bool
     units: tuple[str, ...]
     enabled_units: tuple[str, ...]
+    restarted_units: tuple[str, ...]
     migrate: str
     migrate_command: str
     tmpfiles: str

@@ -20,7 +20,7 @@ from wsgi_sepkg.package.model import (
 )
 from wsgi_sepkg.package.version import rpm_version
 from wsgi_sepkg.policy.model import Policy
-from wsgi_sepkg.project import names
+from wsgi_sepkg.project import names, processes
 from wsgi_sepkg.project.schema import Application, Description
 from wsgi_sepkg.project.values import HOST_FOLDERS
 from wsgi_sepkg.targets import FAMILIES, Server, Target, module_formats
@@ -169,9 +169,36 @@ def _changelog(
         yield Change(entry.date, entry.author or author, version, lines)
 
 
-def application_user(application: Application, server: Server) -> tuple[str, str]:
-    """Return user and group that the application's processes run as."""
-    return (application.user, application.user) if application.user else (server.user, server.group)
+def accounts(description: Description, target: Target) -> tuple[str, ...]:
+    """Return the accounts that the package makes: those of its processes that are not httpd's."""
+    application = description.application
+    assert application is not None
+    servers = {server.user for server in target.servers.values()}
+    user, _ = processes.account(description, target)
+    others = [p.user for p in processes.processes(description, target) if p.user != user]
+    return tuple(name for name in dict.fromkeys([user, *sorted(others)]) if name not in servers)
+
+
+def writable_paths(description: Description) -> tuple[str, ...]:
+    """Return the folders that the processes write, for ReadWritePaths=: none inside another."""
+    uses = ("media", "data", "log", "cache", "socket", "runtime", "temporary")
+    found = {e.path for use, _, e in names.path_entries(description.path) if use in uses}
+    return tuple(sorted(p for p in found if not any(p.startswith(f"{q}/") for q in found)))
+
+
+def entry_folder(description: Description) -> str:
+    """Return the folder of what starts the processes; root's alone."""
+    return f"/usr/libexec/{description.project.name}"
+
+
+def enter_path(description: Description) -> str:
+    """Return the path of the script that moves mod_wsgi's daemon process."""
+    return f"{entry_folder(description)}/{description.project.name}-enter.py"
+
+
+def wsgi_path(description: Description) -> str:
+    """Return the path of the WSGI entry that looks again."""
+    return f"{entry_folder(description)}/{description.project.name}-wsgi.py"
 
 
 # use: (mode of a folder, mode of a file, owned by the application's user)
@@ -199,7 +226,7 @@ def _application(
 ) -> ApplicationPlan:
     server = target.servers[application.server]
     python = target.pythons[application.python or target.default_python]
-    user, group = application_user(application, server)
+    user, group = processes.account(description, target)
     name = description.project.name
     folders: list[Folder] = []
     files: list[Entry] = [Entry(application.root, "")]
@@ -225,7 +252,7 @@ def _application(
         path = entry.path
         folder_mode, file_mode, own = _MODES[use]
         owner = entry.owner or (user if own else "root")
-        served = use == "media" and application.user
+        served = use == "media" and user != server.user
         entry_group = entry.group or (
             server.group if served else "root" if use in ("code", "static") else group
         )
@@ -271,18 +298,43 @@ def _application(
     if volatile_folders(description, target) or persistent:
         tmpfiles = f"/usr/lib/tmpfiles.d/{name}.conf"
         ship(f"{name}.tmpfiles", tmpfiles)
-    if application.user:
+    made = accounts(description, target)
+    if made:
         ship(f"{name}.sysusers", f"/usr/lib/sysusers.d/{name}.conf")
     units: list[str] = []
     enabled: list[str] = []
-    if application.migrate == "unit":
-        unit = f"{name}-migrate.service"
+    restarted: list[str] = []
+
+    def ship_unit(unit: str) -> None:
         ship(unit, f"/usr/lib/systemd/system/{unit}")
         units.append(unit)
+
+    if application.migrate == "unit":
+        ship_unit(f"{name}-migrate.service")
+    confined = processes.processes(description, target)
+    if confined:
+        files.append(Entry(entry_folder(description), "%dir"))
+    for process in confined:
+        if process.entry_point:
+            ship(Path(process.entry_point).name, process.entry_point, "0755")
+        for unit in filter(None, (process.unit, process.socket_unit, process.timer)):
+            ship_unit(unit)
+        starts = process.timer or process.socket_unit or process.unit
+        if process.enable and process.unit and process.kind != "command":
+            enabled.append(starts)
+        if process.kind in ("web", "worker", "scheduler"):
+            restarted.append(process.unit)
+        elif process.timer:
+            restarted.append(process.timer)
+        if process.kind == "manage":
+            ship(f"{name}-manage.sh", f"/usr/bin/{name}-manage", "0755")
+        elif process.kind == "wsgi":
+            ship(Path(enter_path(description)).name, enter_path(description))
+            ship(Path(wsgi_path(description)).name, wsgi_path(description))
     for unit_entry in description.unit:
         unit = Path(unit_entry.source).name
-        ship(unit, f"/usr/lib/systemd/system/{unit}")
-        units.append(unit)
+        ship_unit(unit)
+        restarted.append(unit)
         if unit_entry.enable:
             enabled.append(unit)
     for item in description.file:
@@ -312,10 +364,12 @@ def _application(
     requires = [*server.packages]
     if any(f.path.startswith("/etc/logrotate.d/") for f in files):
         requires.append("logrotate")
-    if application.server == "httpd":
+    if application.server == "httpd" and application.confinement != "service":
         requires.append(python.mod_wsgi)
     requires += application.requires
-    manage = f"{python.interpreter} {application.root}/manage.py migrate"
+    migrate = f"runuser -u {user} -- {python.interpreter} {application.root}/manage.py migrate"
+    if confined:
+        migrate = f"{name}-manage migrate"
     return ApplicationPlan(
         root=application.root,
         archive=sources.items[0].name,
@@ -330,15 +384,17 @@ def _application(
         installed=tuple(installed),
         files=tuple(sorted(dict.fromkeys(files), key=lambda f: f.path)),
         secrets=tuple(secrets),
-        user=application.user,
+        accounts=made,
         group=group,
         home=application.root,
+        confinement=application.confinement,
         server_unit=server.unit,
         reload=application.reload,
         units=tuple(units),
         enabled_units=tuple(enabled),
+        restarted_units=tuple(restarted),
         migrate=application.migrate,
-        migrate_command=f"runuser -u {user} -- {manage}",
+        migrate_command=migrate,
         tmpfiles=tmpfiles,
     )
 
@@ -365,7 +421,7 @@ def volatile_folders(description: Description, target: Target) -> list[Folder]:
     application = description.application
     if application is None:
         return []
-    user, group = application_user(application, target.servers[application.server])
+    user, group = processes.account(description, target)
     return [
         Folder(e.path, e.mode or "0750", e.owner or user, e.group or group)
         for use, _, e in names.path_entries(description.path)

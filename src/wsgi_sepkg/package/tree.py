@@ -19,12 +19,12 @@ from pathlib import Path
 from wsgi_sepkg import resources
 from wsgi_sepkg.errors import ForeignFile, WsgiSepkgError
 from wsgi_sepkg.package import plan as planning
-from wsgi_sepkg.package import spec
+from wsgi_sepkg.package import services, spec
 from wsgi_sepkg.package.model import Plan
 from wsgi_sepkg.policy import render
 from wsgi_sepkg.policy.derive import derive
 from wsgi_sepkg.policy.model import Policy
-from wsgi_sepkg.project import names
+from wsgi_sepkg.project import names, processes
 from wsgi_sepkg.project.load import Loaded
 from wsgi_sepkg.project.schema import Application
 
@@ -191,7 +191,7 @@ def _snippets(loaded: Loaded, plan: Plan, policy: Policy) -> dict[str, str]:
     assert application is not None
     assert app is not None
     server = target.servers[application.server]
-    user, group = planning.application_user(application, server)
+    user, group = processes.account(description, target)
     name = description.project.name
     environment = render.environment("templates")
     by_use = {
@@ -208,13 +208,28 @@ def _snippets(loaded: Loaded, plan: Plan, policy: Policy) -> dict[str, str]:
         application.static_url if application.static != "none" else "", by_use.get("static", "")
     )
     media_url, media_root = folder_pair(application.media_url, media)
-    upstream = application.upstream
+    confined = {p.name: p for p in processes.processes(description, target)}
+    main = confined.get(processes.main_name(description))
+    upstream = f"http://{application.upstream}" if application.upstream else ""
+    form = "application"
+    if application.server == "httpd" and main is not None:
+        form = application.confinement
+    if main is not None and main.socket:
+        # httpd wants the name of a server behind the path; nothing looks it up.
+        httpd = application.server == "httpd"
+        upstream = f"unix:{main.socket}|http://{name}/" if httpd else f"http://unix:{main.socket}"
+    elif main is not None and main.port:
+        upstream = f"http://{main.host}:{main.port}" + "/" * (application.server == "httpd")
+    entry = planning.wsgi_path(description)
     files = {
-        f"{name}.conf": environment.get_template(
-            f"{application.server}/application.conf.j2"
-        ).render(
+        f"{name}.conf": environment.get_template(f"{application.server}/{form}.conf.j2").render(
             name=name,
-            domain=server.domain,
+            domain=main.domain if main is not None else server.domain,
+            enter=planning.enter_path(description),
+            entry=entry,
+            entry_folder=entry.rpartition("/")[0],
+            entry_name=entry.rpartition("/")[2],
+            served=[url for url in (static_url, media_url) if url],
             socket_prefix=server.socket_prefix,
             user=user,
             group=group,
@@ -231,7 +246,7 @@ def _snippets(loaded: Loaded, plan: Plan, policy: Policy) -> dict[str, str]:
             script_folder=script.rpartition("/")[0],
             script_name=script.rpartition("/")[2],
             callable="" if function == "application" else f" callable-object={function}",
-            upstream=f"http://{upstream}" if upstream else "",
+            upstream=upstream,
         )
     }
     wanted = {s.name for s in plan.sources}
@@ -249,9 +264,10 @@ def _snippets(loaded: Loaded, plan: Plan, policy: Policy) -> dict[str, str]:
         )
     if f"{name}.sysusers" in wanted:
         files[f"{name}.sysusers"] = environment.get_template("system/sysusers.j2").render(
-            name=name, user=application.user, home=application.root
+            name=name, accounts=app.accounts, home=application.root
         )
-    if application.migrate == "unit":
+    files |= services.files(description, plan, target)
+    if application.migrate == "unit" and not confined:
         template = environment.get_template("system/migrate.service.j2")
         files[f"{name}-migrate.service"] = template.render(
             name=name,
