@@ -16,7 +16,7 @@ from wsgi_sepkg.denials.model import (
     SecurityContext,
     Stamp,
 )
-from wsgi_sepkg.denials.read import read
+from wsgi_sepkg.denials.reading import read
 
 __all__ = [
     "Denial",

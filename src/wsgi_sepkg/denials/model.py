@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 # Which examples a reading keeps, by the number of its groups: {up to this many groups: examples}.
-EXAMPLES = {64: 32, 512: 12, 2048: 4}
+EXAMPLES = {64: 24, 512: 8, 2048: 4}
 # The most groups that a reading keeps, and the most rejected records that it lists.
 MOST_GROUPS = 8192
 MOST_REJECTED = 1000

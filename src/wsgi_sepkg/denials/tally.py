@@ -55,7 +55,7 @@ class Pile:
     """Hashes from here on are not kept."""
     more: bool = False
     known: dict[bytes, int] = field(default_factory=dict)
-    """The scanner's memory: raw fields to hash of the object (-1: not kept)."""
+    """The scanner's memory: raw fields to hash, of objects that are kept."""
     low: bytes = b""
     """Earliest event of the log that is being read, as it stands there; `settle` counts it in."""
     high: bytes = b""

@@ -1,0 +1,144 @@
+"""`read`: logs in, one `Reading` out; on one processor or on several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from wsgi_sepkg.denials import sources
+from wsgi_sepkg.denials.model import Origin, Reading
+from wsgi_sepkg.denials.scan import REACH, Scanner
+from wsgi_sepkg.denials.tally import Tally
+from wsgi_sepkg.errors import WsgiSepkgError
+
+# Below this many bytes a further process costs more than it saves.
+WORTH_A_PROCESS = 8 << 20
+
+
+class ReadingFailed(WsgiSepkgError):
+    """A process that read a part of the logs ended before it was done."""
+
+    exit_status = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Lines of ``log`` that begin at or after byte ``start`` and before ``end``.
+
+    ``end`` -1 stands for the whole log, however long; such a part can be packed or a stream.
+    """
+
+    log: str
+    start: int = 0
+    end: int = -1
+
+
+def read(logs: Sequence[str | Path], *, jobs: int = 0) -> Reading:
+    """Read ``logs`` ("-" is standard input) and return what they say, joined and counted.
+
+    Plain, gz, xz, zst and bz2 files, journal export and JSON are told apart by their first bytes.
+    ``jobs`` is the number of processes; 0 takes one for each processor where that pays. The result
+    is the same for any. Memory does not grow with the logs. Raises UsageError for a log that cannot
+    be opened, ReadingFailed; a record that cannot be believed is in ``rejected``.
+    """
+    return tally(logs, jobs=jobs).reading()
+
+
+def tally(logs: Sequence[str | Path], *, jobs: int = 0) -> Tally:
+    """As `read`, but the sums, which can be merged with others."""
+    names = [str(log) for log in logs]
+    jobs = jobs or len(os.sched_getaffinity(0))
+    parts = [part for name in names for part in split(name, jobs)]
+    return merged(parts, _each(parts, jobs))
+
+
+def merged(parts: Sequence[Part], tallies: Iterator[Tally]) -> Tally:
+    """Merge the tallies of ``parts``, in their order; lines of one log are numbered through."""
+    total = Tally()
+    log, base = "", 0
+    for part, found in zip(parts, tallies, strict=True):
+        base = base if part.log == log and part.start else 0
+        log = part.log
+        total.merge(found, base)
+        base += found.lines
+    return total
+
+
+def _each(parts: Sequence[Part], jobs: int) -> Iterator[Tally]:
+    """The tally of each part, in their order."""
+    if jobs == 1 or len(parts) == 1:
+        yield from map(read_part, parts)
+        return
+    # A fork has all modules loaded; no thread of ours is running that could hold a lock.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+    context = multiprocessing.get_context(method)
+    try:
+        with ProcessPoolExecutor(min(jobs, len(parts)), context) as pool:
+            yield from pool.map(read_part, parts)
+    except BrokenProcessPool as exc:
+        raise ReadingFailed(
+            "a process that read a part of the logs was killed", "try again with --jobs 1"
+        ) from exc
+
+
+def split(log: str, jobs: int) -> list[Part]:
+    """Split ``log`` into parts for ``jobs`` processes; what cannot be split is one part.
+
+    Raises UsageError when it cannot be opened.
+    """
+    if log == "-" or "://" in log:
+        return [Part(log)]
+    with sources.opened(log) as stream:
+        size = os.fstat(stream.fileno()).st_size if Path(log).is_file() else 0
+        count = min(jobs, size // WORTH_A_PROCESS)
+        if count < 2:
+            return [Part(log)]
+        start = stream.read(4096)
+        if sources.compression(start) or sources.form(start):
+            return [Part(log)]
+        borders = [0]
+        for index in range(1, count):
+            stream.seek(max(size * index // count, borders[-1]))
+            stream.readline()
+            borders.append(stream.tell())
+        borders.append(size)
+    return [Part(log, a, b) for a, b in pairwise(borders) if a < b]
+
+
+def read_part(part: Part) -> Tally:
+    """Read one part. Raises UsageError when its log cannot be opened."""
+    found = Tally()
+    with sources.opened(part.log) as stream:
+        if part.end < 0:
+            _whole(found, part.log, stream)
+        else:
+            before = min(part.start, REACH)
+            scanner = Scanner(found, part.log, before)
+            stream.seek(part.start - before)
+            left = part.end + REACH - (part.start - before)
+            while left and (data := stream.read(min(left, sources.BLOCK))):
+                scanner.feed(data)
+                left -= len(data)
+            scanner.finish(stream.tell() - part.end)
+    found.settle(part.log)
+    return found
+
+
+def _whole(found: Tally, log: str, stream: BinaryIO) -> None:
+    scanner = Scanner(found, log)
+    cut = ""
+    try:
+        for block in sources.blocks(stream):
+            scanner.feed(block)
+    except sources.CutShort as exc:
+        cut = str(exc)
+    scanner.finish()
+    if cut:
+        found.reject(Origin(log, found.lines + 1), "the packed log is cut or damaged from here")
