@@ -27,7 +27,7 @@ _THINGS = (
     ("tcp_socket", "name_connect", "unreserved_port_t", "dest={p}"),
     ("process", "execmem", "", ""),
     ("capability", "dac_override", "", "capability=1 "),
-    ("file", "{{ map execute }}", "tmpfs_t", "path={m} dev=\"tmpfs\" ino={n}"),
+    ("file", "{{ map execute }}", "tmpfs_t", 'path={m} dev="tmpfs" ino={n}'),
 )
 
 
@@ -88,7 +88,7 @@ def _other(rng: random.Random, event: str) -> list[str]:
     end = "hostname=? addr=? terminal=cron res=success'\n"
     if rng.random() < 0.5:
         return [
-            f"type=SERVICE_START {start}init_t:s0 msg='unit=notes-{pid} comm=\"systemd\" "
+            f'type=SERVICE_START {start}init_t:s0 msg=\'unit=notes-{pid} comm="systemd" '
             f'exe="/usr/lib/systemd/systemd" {end}'
         ]
     kind, what = rng.choice(

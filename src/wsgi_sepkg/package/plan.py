@@ -23,7 +23,7 @@ from wsgi_sepkg.policy.model import Policy
 from wsgi_sepkg.project import names, processes
 from wsgi_sepkg.project.schema import Application, Description
 from wsgi_sepkg.project.values import HOST_FOLDERS
-from wsgi_sepkg.targets import FAMILIES, Server, Target, module_formats
+from wsgi_sepkg.targets import FAMILIES, Target, module_formats
 
 POLICY_FOLDER = "selinux"
 PACKAGING_FOLDER = "packaging"
