@@ -13,6 +13,7 @@ from wsgi_sepkg.cli import (
     check,
     explain_config,
     generate,
+    init,
     inspect,
     schema,
     simulate,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 for command in (
+    init,
     generate,
     check,
     srpm,

@@ -69,16 +69,21 @@ def find(project: str | Path) -> Path:
 
 
 def load(
-    project: str | Path, target: str = "", settings: Sequence[str] = (), validate: bool = True
+    project: str | Path,
+    target: str = "",
+    settings: Sequence[str] = (),
+    validate: bool = True,
+    text: str | None = None,
 ) -> Loaded:
     """Read the description of ``project`` for ``target`` and return it.
 
     ``target`` is a name of ``targets/``; '' takes this host's if the description lists it, else the
-    first that it lists, else this host's. ``settings`` are KEY=VALUE overrides for this run. Raises
-    ConfigError with all mistakes at once, UsageError when the file is not there.
+    first that it lists, else this host's. ``settings`` are KEY=VALUE overrides for this run.
+    ``text`` is judged as if the file of the folder ``project`` said it. Raises ConfigError with all
+    mistakes at once, UsageError when the file is not there.
     """
-    file = find(project)
-    text = _read(file)
+    file = find(project) if text is None else Path(project) / FILE_NAME
+    text = _read(file) if text is None else text
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as exc:

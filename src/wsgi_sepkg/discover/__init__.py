@@ -1,0 +1,1 @@
+"""What an existing application and its host say, read and never run."""

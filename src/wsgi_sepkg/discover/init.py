@@ -1,0 +1,162 @@
+"""From a folder to a description: survey the tree, read the settings, propose, and try to load it.
+
+The one function for the command line and for other callers is ``discover``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wsgi_sepkg import targets as known_targets
+from wsgi_sepkg.discover.evaluate import Reader
+from wsgi_sepkg.discover.needs import Finding, needs
+from wsgi_sepkg.discover.propose import Ask, Draft, Question, once, propose
+from wsgi_sepkg.discover.source import Tree
+from wsgi_sepkg.discover.survey import Fact, Survey, is_developers, survey
+from wsgi_sepkg.discover.value import Klass, Value
+from wsgi_sepkg.discover.write import text_of
+from wsgi_sepkg.errors import ConfigError, Place, Problem, UsageError
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What was found: the draft, its text, the findings behind it, and what stays open.
+
+    ``problems`` are mistakes that loading the text showed, which no question covers.
+    """
+
+    draft: Draft
+    text: str
+    findings: tuple[Finding, ...]
+    open: tuple[Question, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def discover(folder: Path, ask: Ask, settings: str = "", root: str = "") -> Discovery:
+    """Read the application in ``folder`` and return a description of it.
+
+    ``ask`` answers a question, or returns None to leave it open. ``settings`` names the settings
+    module, ``root`` the folder of the code on the target. Nothing of the application is run and
+    nothing is written. Raises UsageError when it is no Django project, Unreadable when a file of it
+    cannot be read, TooMuch when its settings never end.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder", "name the folder of a Django project")
+    tree = Tree(folder)
+    found = survey(tree)
+    module = _settings(found, ask, settings)
+    place = _root(found, ask, root)
+    reader = Reader(tree, found.source, place.value)
+    names = _names(reader, module)
+    findings = needs(reader, names)
+    host = known_targets.host_target() or "debian-12"
+    draft = propose(tree, found, findings, ask, place, module, reader.required, [host])
+    return _loaded(folder, draft, tuple(findings))
+
+
+def _settings(found: Survey, ask: Ask, given: str) -> Fact:
+    if given:
+        return Fact(given, Place())
+    if not found.settings:
+        raise UsageError(
+            "no settings module is named in manage.py or wsgi.py", "name it with --settings"
+        )
+    first = found.settings[0]
+    choices = tuple(s.value for s in found.settings)
+    sure = len(choices) == 1 or not is_developers(first.value)
+    question = Question(
+        "application.settings", "settings module that the site runs with",
+        first.value if sure else None, choices, first.place,
+    )  # fmt: skip
+    answer = ask(question)
+    if answer is None:
+        raise UsageError(
+            f"which settings module does the site run with? {', '.join(choices)}",
+            "name it with --settings; the one in manage.py is for developers",
+        )
+    return next((s for s in found.settings if s.value == answer), Fact(answer, Place()))
+
+
+def _root(found: Survey, ask: Ask, given: str) -> Fact:
+    name = found.facts.get("project.name")
+    usual = f"/usr/share/{name.value if name else 'application'}"
+    question = Question("application.root", "folder of the code on the target", usual)
+    answer = given or ask(question) or usual
+    if not answer.startswith("/") or "\0" in answer:
+        raise UsageError(f"{answer!a}: not an absolute path", "e.g. /usr/share/myapp")
+    return Fact(answer.rstrip("/") or "/", Place())
+
+
+def _names(reader: Reader, module: Fact) -> dict[str, Value]:
+    """Return the names of the settings module, or of its class (django-configurations)."""
+    name, _, inner = module.value.partition(":")
+    read = reader.module(name)
+    if read is None:
+        raise UsageError(
+            f"{module.value}: the tree holds no such settings module",
+            "name another with --settings",
+        )
+    if not inner:
+        return dict(read.names)
+    klass = read.names.get(inner)
+    if not isinstance(klass, Klass):
+        raise UsageError(f"{module.value}: {name} has no class {inner}")
+    listed: dict[str, None] = {}
+    pending = [klass]
+    while pending:
+        one = pending.pop()
+        listed |= dict.fromkeys(n for n in one.names if n.isupper())
+        pending += [b for b in one.bases if isinstance(b, Klass)][:10]
+    return {n: reader.of_class(klass, n) for n in listed}
+
+
+def _loaded(folder: Path, draft: Draft, findings: tuple[Finding, ...]) -> Discovery:
+    """Load the text as a user would, and turn what the target refuses into questions."""
+    for _ in range(6):
+        text = text_of(draft)
+        problems = _problems(folder, text)
+        draft, changed = _without(draft, problems)
+        if not changed:
+            break
+    named = {q.key for q in draft.open}
+    rest = tuple(
+        p for p in problems if not any(p.key == k or p.key.startswith(f"{k}.") for k in named)
+    )
+    return Discovery(draft, text_of(draft), findings, tuple(once(draft.open)), rest)
+
+
+def _problems(folder: Path, text: str) -> list[Problem]:
+    from wsgi_sepkg.project.load import load
+
+    try:
+        load(folder, text=text)
+    except ConfigError as exc:
+        return [p for p in exc.problems if not p.warning]
+    return []
+
+
+def _without(draft: Draft, problems: Sequence[Problem]) -> tuple[Draft, bool]:
+    """Set aside the paths and connections that the target refuses, as open questions."""
+    entries = list(draft.entries)
+    arrays: dict[str, list[int]] = {}
+    for index, entry in enumerate(entries):
+        arrays.setdefault(entry.table, []).append(index)
+    gone: dict[int, Problem] = {}
+    for problem in problems:
+        table, _, rest = problem.key.partition(".")
+        table, _, number = table.partition("[")
+        if number and number.rstrip("]").isdecimal():
+            gone.setdefault(arrays.get(table, [])[int(number.rstrip("]"))], problem)
+        elif table == "path":
+            use = rest.partition(".")[0].partition("[")[0]
+            for index in arrays.get("path", []):
+                if entries[index].id == use:
+                    gone.setdefault(index, problem)
+    for index, problem in gone.items():
+        entry = entries[index]
+        text = f"{problem.message}. {problem.hint} ({'; '.join(entry.comments)[:200]})"
+        draft.open.append(Question(entry.name, text))
+    kept = [e for i, e in enumerate(entries) if i not in gone]
+    return replace(draft, entries=kept), bool(gone)

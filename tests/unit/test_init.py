@@ -1,0 +1,216 @@
+"""``init``: from an application to a description that loads, with what is open said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from wsgi_sepkg import cli
+from wsgi_sepkg.project.load import load
+from wsgi_sepkg.project.names import used_paths
+
+GUESTBOOK = Path(__file__).parents[2] / "examples" / "guestbook"
+# What no source of the guest book says: who makes the package, and what the site decides.
+ANSWERS = (
+    "project.name=guestbook",
+    "project.version=1.4",
+    "project.summary=Guest book with photographs",
+    "project.license=MIT",
+    "project.url=https://www.example.org/guestbook",
+    "project.maintainer=Example Ltd <packages@example.org>",
+    "project.targets=debian-12,el9,el10,fedora",
+    "connect.postgresql.default=yes",
+    "connect.postgresql.over=tcp",
+    "connect.smtp.default=no",
+)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Return a function that runs ``init`` on a folder: (status, standard output, errors)."""
+
+    def call(folder: Path, *options: str, answers: tuple[str, ...] = ()) -> tuple[int, str, str]:
+        given = [word for answer in answers for word in ("--answer", answer)]
+        words = ["wsgi-sepkg", "init", str(folder), "--no-input", *given, *options]
+        monkeypatch.setattr(sys, "argv", words)
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as exc:
+            status = int(exc.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Return a function that writes a Django project with settings."""
+
+    def make(settings: str, **files: str) -> Path:
+        folder = tmp_path / "notes"
+        (folder / "notes").mkdir(parents=True, exist_ok=True)
+        module = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'notes.settings')\n"
+        (folder / "manage.py").write_text(module)
+        (folder / "notes" / "__init__.py").touch()
+        (folder / "notes" / "wsgi.py").write_text(module + "application = None\n")
+        (folder / "notes" / "settings.py").write_text(settings)
+        for name, text in files.items():
+            (folder / name.replace("__", "/").replace("-py", ".py")).write_text(text)
+        return folder
+
+    return make
+
+
+SURE = ("project.license=MIT", "project.maintainer=Example Ltd <packages@example.org>")
+SETTINGS = """\
+WSGI_APPLICATION = 'notes.wsgi.application'
+MEDIA_ROOT = '/var/lib/notes/media'
+MEDIA_URL = '/media/'
+"""
+
+
+def meaning(description: object) -> dict[str, object]:
+    """Return a description as data, without what only people read: reasons, history, claims."""
+    data = msgspec.to_builtins(description)
+    for words in ("changelog", "expect"):
+        data.pop(words, None)
+    for entry in data["connect"]:
+        entry.pop("reason")
+    for key in ("requires", "exclude"):
+        data["application"][key] = sorted(data["application"][key])
+    data["connect"].sort(key=lambda c: c["to"])
+    data["path"] = {k: v for k, v in data["path"].items() if v}
+    return data
+
+
+def test_the_guest_book_is_described_as_by_hand(run, tmp_path):
+    folder = tmp_path / "guestbook"
+    shutil.copytree(GUESTBOOK, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    wanted = load(folder)
+    (folder / "wsgi-sepkg.toml").unlink()
+    status, _, err = run(folder, answers=ANSWERS)
+    assert (status, err) == (0, "")
+    made = load(folder)
+    assert meaning(made.description) == meaning(wanted.description)
+    assert used_paths(made.description, made.target) == used_paths(
+        wanted.description, wanted.target
+    )
+
+
+def test_every_line_says_where_it_came_from(run, site):
+    folder = site(SETTINGS)
+    run(folder, answers=SURE)
+    lines = (folder / "wsgi-sepkg.toml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if " = " in line and not line.startswith("#"):
+            assert lines[number - 1].startswith("#"), line
+    assert "# notes/settings.py:2 MEDIA_ROOT: uploads" in lines
+
+
+def test_what_nobody_answers_stays_open_and_is_status_1(run, site):
+    folder = site(SETTINGS.replace("'/var/lib/notes/media'", "__import__('os').environ['M']"))
+    status, _, err = run(folder, answers=SURE)
+    text = (folder / "wsgi-sepkg.toml").read_text()
+    assert status == 1
+    assert "# OPEN path.media" in text
+    assert "(notes/settings.py:2)" in text
+    assert "open: path.media" in err
+    assert run(folder, "--force", answers=(*SURE, "path.media=/var/lib/notes/m"))[0] == 0
+    assert load(folder).description.path.media == "/var/lib/notes/m"
+
+
+def test_a_description_that_is_there_is_not_overwritten(run, site):
+    folder = site(SETTINGS)
+    (folder / "wsgi-sepkg.toml").write_text("mine")
+    status, _, err = run(folder, answers=SURE)
+    assert (status, (folder / "wsgi-sepkg.toml").read_text()) == (2, "mine")
+    assert "--force" in err
+
+
+def test_a_dry_run_writes_nothing_and_prints_the_description(run, site):
+    folder = site(SETTINGS)
+    status, out, _ = run(folder, "--dry-run", answers=SURE)
+    assert status == 0
+    assert 'media = "/var/lib/notes/media"' in out
+    assert not (folder / "wsgi-sepkg.toml").exists()
+
+
+def test_as_json_with_findings_and_questions(run, site):
+    folder = site(SETTINGS)
+    status, out, _ = run(folder, "--format", "json", "--dry-run")
+    data = json.loads(out)
+    assert status == 1
+    assert {q["key"] for q in data["open"]} == {"project.license", "project.maintainer"}
+    assert data["findings"][0]["place"] == "notes/settings.py:1"
+
+
+def test_an_answer_that_nothing_asks_for_is_status_2(run, site):
+    status, _, err = run(site(SETTINGS), answers=(*SURE, "path.medai=/srv"))
+    assert status == 2
+    assert "path.medai" in err
+
+
+def test_a_folder_without_django_is_status_2(run, tmp_path):
+    assert run(tmp_path)[0] == 2
+    assert run(tmp_path / "nowhere")[0] == 2
+
+
+def test_broken_settings_are_one_error_and_write_nothing(run, site):
+    folder = site("X = (\n")
+    status, _, err = run(folder, answers=SURE)
+    assert status == 2
+    assert "notes/settings.py:1: not valid Python" in err
+    assert not (folder / "wsgi-sepkg.toml").exists()
+
+
+def test_settings_for_developers_are_not_taken_for_the_sites(run, site):
+    folder = site(SETTINGS)
+    module = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'notes.settings_dev')\n"
+    (folder / "manage.py").write_text(module)
+    (folder / "notes" / "wsgi.py").write_text(module.replace("_dev", ".local"))
+    status, _, err = run(folder, answers=SURE)
+    assert status == 2
+    assert "--settings" in err
+    assert run(folder, "--settings", "notes.settings", answers=SURE)[0] == 0
+
+
+def test_a_condition_turns_a_connection_off_until_the_site_says_otherwise(run, site):
+    folder = site(
+        SETTINGS + "import os\nif os.environ.get('R'):\n    CELERY_BROKER_URL = 'redis://r'\n"
+    )
+    run(folder, answers=SURE)
+    (connect,) = load(folder).description.connect
+    assert (connect.to, connect.default) == ("redis", False)
+
+
+def test_nothing_from_the_settings_ends_a_comment_or_a_string(run, site):
+    folder = site(
+        SETTINGS
+        + "STATIC_ROOT = '/srv/a\"]\\n[application]\\nroot = \"/etc'\n"
+        + "if 'a\\n[project]':\n    CELERY_BROKER_URL = 'redis://a\\nb'\n"
+    )
+    run(folder, answers=SURE)
+    text = (folder / "wsgi-sepkg.toml").read_text()
+    assert text.count("[application]\n") == 1
+    assert text.count("[project]\n") == 1
+
+
+def test_the_class_of_django_configurations_is_read(run, site):
+    folder = site(
+        "from configurations import Configuration, values\n"
+        "class Base(Configuration):\n    MEDIA_ROOT = '/srv/base'\n"
+        "class Production(Base):\n"
+        "    @property\n    def MEDIA_ROOT(self):\n        return '/srv/' + 'notes'\n"
+        "    DATABASES = values.DatabaseURLValue('postgres://db.example/n')\n"
+    )
+    run(folder, "--settings", "notes.settings:Production", answers=SURE)
+    description = load(folder).description
+    assert description.path.media == "/srv/notes"
+    assert [c.to for c in description.connect] == ["postgresql"]
