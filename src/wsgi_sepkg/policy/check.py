@@ -20,7 +20,7 @@ from wsgi_sepkg.errors import WsgiSepkgError
 from wsgi_sepkg.package.tree import Tree
 from wsgi_sepkg.policy import buildcheck
 from wsgi_sepkg.policy.compile import Headers, compile_modules, keys_for
-from wsgi_sepkg.policy.model import BooleanSetting, Policy, Rule
+from wsgi_sepkg.policy.model import BooleanSetting, Policy, RoleTypes, Rule
 from wsgi_sepkg.targets import Facts
 
 OK, FAILED, WARNING, NOT_CHECKED = "ok", "failed", "warning", "not checked"
@@ -210,7 +210,8 @@ def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> lis
     said = set(policy.application_domains)
     for statement in policy.statements:
         body = statement.body
-        said.update([body.source] if isinstance(body, Rule) else body.arguments)
+        if not isinstance(body, RoleTypes):
+            said.update([body.source] if isinstance(body, Rule) else body.arguments)
     asked = []
     for domain in sorted(domains - names):
         for refusal in _refusals():
@@ -242,6 +243,7 @@ def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> lis
         if o.ok is False and o.why.startswith("granted")
     }
     suspects = [item for item in suspects if item not in before]
+    suspects = without_inherited(policy, suspects, buildcheck.linked_policy(linked), tunables)
     switched = granted_by_booleans(policy, base, suspects)
     found = []
     waived = {w.grant for w in policy.waivers}
@@ -271,6 +273,31 @@ def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> lis
     if not failed:
         found.append(Finding(OK, f"none of {everything} refused accesses is granted by the module"))
     return found
+
+
+def without_inherited(
+    policy: Policy, suspects: Sequence[Any], linked: str, tunables: dict[str, bool]
+) -> list[Any]:
+    """Leave out what a process's domain may do to a file that it was handed open only.
+
+    Fedora's base policy lets every domain append to files of users, and every daemon to logs, but
+    open none of them: that is the doing of whoever starts it.
+    """
+    own = {p.domain for p in policy.processes}
+    handed = [
+        item
+        for item in suspects
+        if item.source in own and item.cls == "file" and item.permissions[0] in ("append", "write")
+    ]
+    opened = {
+        (o.expectation.source, o.expectation.target)
+        for o in buildcheck.check_access(
+            linked, [i._replace(permissions=("open",)) for i in handed], tunables
+        )
+        if o.ok is False
+    }
+    left_out = {i for i in handed if (i.source, i.target) not in opened}
+    return [item for item in suspects if item not in left_out]
 
 
 def _could_grant(cils: Sequence[Any], item: Any) -> bool:

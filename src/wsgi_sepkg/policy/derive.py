@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from msgspec import structs
+
+from wsgi_sepkg.policy.confine import Confinement
 from wsgi_sepkg.policy.model import (
     BooleanSetting,
     Call,
@@ -22,6 +25,7 @@ from wsgi_sepkg.policy.model import (
     Policy,
     PortLabel,
     Promise,
+    RoleTypes,
     Rule,
     Statement,
     Waiver,
@@ -105,6 +109,14 @@ _GRANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]
     ),
 }
 
+# Static files for an application that does not hand them out itself.
+_OWN_STATIC = (
+    ("list_dirs_pattern", "read_files_pattern", "read_lnk_files_pattern"),
+    READ_FILE,
+    ("write", "append", "create"),
+    "the application looks up the names of its static files",
+)
+
 # kind of type: interface that gives it its attributes; '@name' is looked up in the target
 _KIND_CALLS = {
     "file": "files_type",
@@ -161,25 +173,31 @@ _WAYS = (
 
 def derive(description: Description, target: Target) -> Policy:
     """Return the policy that ``description`` means on ``target``. The description must be valid."""
-    return _Derivation(description, target).policy()
+    return Derivation(description, target).policy()
 
 
-class _Derivation:
+class Derivation:
+    """One description on one target, on its way to a policy."""
+
     def __init__(self, description: Description, target: Target) -> None:
         self.d = description
         self.target = target
         self.facts = target.facts
         self.prefix = names.prefix(description)
-        self.own = names.own_types(description, target)
         self.used = names.used_paths(description, target)
-        self.domain = self._domain()
+        application = description.application
+        server = application.server if application is not None else "httpd"
+        self.server_domain = target.servers[server].domain
         self.statements: list[Statement] = []
         self.promises: list[Promise] = []
-
-    def _domain(self) -> str:
-        application = self.d.application
-        server = application.server if application is not None else "httpd"
-        return self.target.servers[server].domain
+        self.confinement = Confinement(self) if processes.confined(description) else None
+        self.own = names.own_types(description, target)
+        # Domains of the application: its processes', or the web server's that it stays in.
+        self.domains: tuple[str, ...] = (self.server_domain,)
+        if self.confinement is not None:
+            self.domains = self.confinement.domains
+            for name, key in self.confinement.types_by_name.items():
+                self.own.setdefault(name, key)
 
     def policy(self) -> Policy:
         from wsgi_sepkg.package.version import policy_module_version
@@ -187,6 +205,8 @@ class _Derivation:
         self.uses()
         self.connections()
         self.port_access()
+        if self.confinement is not None:
+            self.confinement.statements()
         self.said()
         for expect in self.d.expect:
             for word, vector in (("allow", expect.allow), ("deny", expect.deny)):
@@ -211,18 +231,7 @@ class _Derivation:
             summary=self.d.project.summary,
             types=tuple(sorted(self.types())),
             tunables=tuple(sorted(self.tunables())),
-            domains=tuple(
-                sorted(
-                    OwnDomain(
-                        x.name,
-                        x.entry,
-                        x.no_new_privileges,
-                        x.permissive,
-                        Why(f"domain[{i}]", x.reason),
-                    )
-                    for i, x in enumerate(self.d.domain)
-                )
-            ),
+            domains=tuple(sorted(self.own_domains())),
             statements=tuple(self.statements),
             contexts=tuple(sorted(set(self.contexts()))),
             ports=tuple(sorted(self.port_labels())),
@@ -238,7 +247,7 @@ class _Derivation:
                 Waiver(" ".join(w.grant.split()), w.reason, w.until.isoformat(), f"waiver[{i}]")
                 for i, w in enumerate(self.d.waiver)
             ),
-            application_domains=(self.domain, *(x.name for x in self.d.domain))
+            application_domains=(*self.domains, *(x.name for x in self.d.domain))
             if self.d.application is not None or self.used
             else tuple(x.name for x in self.d.domain),
             read_only_types=tuple(
@@ -253,19 +262,29 @@ class _Derivation:
             processes=processes.processes(self.d, self.target),
         )
 
+    def own_domains(self) -> Iterator[OwnDomain]:
+        for index, x in enumerate(self.d.domain):
+            why = Why(f"domain[{index}]", x.reason)
+            yield OwnDomain(x.name, x.entry, x.no_new_privileges, x.permissive, why)
+        if self.confinement is not None:
+            yield from self.confinement.own_domains()
+
     # -- statements --------------------------------------------------------------------------
 
     def add(
         self,
-        body: Rule | Call,
+        body: Rule | Call | RoleTypes,
         why: Why,
         tunable: str = "",
         optional: bool | None = None,
     ) -> None:
         """Add a statement; what it needs from other modules is found from its words."""
+        owner = ""
+        roles: frozenset[str] = frozenset()
         if isinstance(body, Rule):
             words: tuple[str, ...] = (body.source, body.target)
-            owner = ""
+        elif isinstance(body, RoleTypes):
+            words, roles = (body.domain,), frozenset({body.role})
         else:
             words = body.arguments
             owner = self.facts.interfaces.get(body.macro, "")
@@ -281,10 +300,11 @@ class _Derivation:
             body,
             why,
             tunable,
-            bool(types or modules) if optional is None else optional,
+            bool(types or modules or roles) if optional is None else optional,
             types,
             attributes,
             modules,
+            roles,
         )
         if statement not in self.statements:
             self.statements.append(statement)
@@ -305,7 +325,8 @@ class _Derivation:
         known = self.facts.classes.get(class_, frozenset())
         wanted = tuple(p for p in permissions if p in known)
         if wanted:
-            self.promises.append(Promise(allow, source or self.domain, target, class_, wanted, why))
+            for domain in (source,) if source else self.domains:
+                self.promises.append(Promise(allow, domain, target, class_, wanted, why))
 
     # -- uses --------------------------------------------------------------------------------
 
@@ -315,15 +336,19 @@ class _Derivation:
             return
         for used in self.used:
             macros, may, must_not, reason = _GRANTS[used.use.name]
+            if used.use.name == "static" and self.confinement is not None:
+                macros, may, must_not, reason = _OWN_STATIC
             why = Why(used.key, reason)
-            # httpd's own types are opened to httpd by the base policy itself.
-            if not used.type.startswith("httpd_"):
+            for domain in self.domains:
+                # httpd's own types are opened to httpd by the base policy itself.
+                if used.type.startswith("httpd_") and domain == self.server_domain:
+                    continue
                 for macro in macros:
-                    for body in self.pattern(macro, used.type):
+                    for body in self.pattern(macro, used.type, domain):
                         self.add(body, why)
                 way = self.way(used.path)
                 if way:
-                    self.add(Call(way, (self.domain,)), Why(used.key, f"the way to {used.path}"))
+                    self.add(Call(way, (domain,)), Why(used.key, f"the way to {used.path}"))
             self.tmpfiles(used)
             class_ = "sock_file" if used.use.name == "socket" else "file"
             self.promise(True, used.type, class_, may, why)
@@ -338,13 +363,13 @@ class _Derivation:
             why = Why(used.key, "systemd-tmpfiles makes the folder where it is missing")
             self.add(Call(macro, (used.type,)), why)
 
-    def pattern(self, macro: str, type_: str) -> Iterator[Rule | Call]:
+    def pattern(self, macro: str, type_: str, domain: str) -> Iterator[Rule | Call]:
         """Yield the pattern, in two steps where a family lacks the one that also maps."""
         plain = macro.removeprefix("mmap_")
         if macro != plain and macro not in self.facts.macros:
-            yield Rule("allow", self.domain, type_, ("file",), ("map",))
+            yield Rule("allow", domain, type_, ("file",), ("map",))
             macro = plain
-        yield Call(macro, (self.domain, type_, type_))
+        yield Call(macro, (domain, type_, type_))
 
     def way(self, path: str) -> str:
         for place, macro in _WAYS:
@@ -364,6 +389,10 @@ class _Derivation:
                     yield Context(spelling, "file", used.type, "s0", why)
                 else:
                     yield Context(f"{spelling}(/.*)?", "any", used.type, "s0", why)
+        if self.confinement is not None:
+            for context in self.confinement.contexts():
+                for spelling in _spellings(context.pattern):
+                    yield structs.replace(context, pattern=spelling)
         for index, said in enumerate(self.d.file_context):
             why = Why(f"file-context[{index}]", said.reason)
             for spelling in _spellings(said.pattern):
@@ -377,6 +406,8 @@ class _Derivation:
             else:
                 yield LabelPromise(used.path, "directory", used.type, why)
                 yield LabelPromise(f"{used.path}/x", "file", used.type, why)
+        if self.confinement is not None:
+            yield from self.confinement.labels()
         for index, expect in enumerate(self.d.expect):
             if expect.path:
                 why = Why(f"expect[{index}]", expect.reason or "expected by the description")
@@ -392,8 +423,13 @@ class _Derivation:
         said = {t.name: t for t in self.d.type}
         domains = {x.name for x in self.d.domain}
         entries = {x.entry for x in self.d.domain}
+        brought: frozenset[str] = frozenset()
+        if self.confinement is not None:
+            found = list(self.confinement.types())
+            brought = frozenset([*self.domains, *(t.name for t in found)])
+            yield from found
         for name, key in self.own.items():
-            if name in domains:
+            if name in domains or name in brought:
                 continue
             kind: str
             attributes: tuple[str, ...]
@@ -414,6 +450,8 @@ class _Derivation:
 
     def tunables(self) -> Iterator[OwnTunable]:
         said = {t.name: t for t in self.d.tunable}
+        if self.confinement is not None:
+            yield from self.confinement.tunables()
         for name, key in names.own_tunables(self.d).items():
             if name in said:
                 yield OwnTunable(name, said[name].default, Why(key, said[name].reason))
@@ -448,29 +486,36 @@ class _Derivation:
 
     def connections(self) -> None:
         for index, connect in enumerate(self.d.connect):
-            domain = connect.by if isinstance(connect.by, str) and connect.by else self.domain
+            by = connect.by
+            domains = self.domains
+            if self.confinement is not None or not isinstance(by, str):
+                domains = processes.connecting(self.d, self.target, by)
+            elif by:
+                domains = (by,)
             why = Why(f"connect[{index}]", self.connect_reason(connect))
-            tunable = ""
-            if connect.through == "tunable":
-                tunable = names.connect_tunable(self.d, connect)
-            if connect.port:
-                base = names.base_port_type(self.facts, "tcp", connect.port)
-                type_ = base or names.connect_type(self.d, connect)
-                self.add(
-                    Rule("allow", domain, type_, ("tcp_socket",), ("name_connect",)), why, tunable
-                )
-                self.connect_promise(domain, type_, connect, why)
-                continue
-            service = self.target.services[connect.to]
-            if connect.through == "boolean":
-                self.connect_promise(domain, service.port_type, connect, why)
-            elif connect.socket:
-                self.add(Call(service.stream, (domain,)), why, tunable)
-            elif service.call:
-                self.add(Call(service.call, (domain,)), why, tunable)
-            else:
-                self.add(Call(service.tcp, (domain,)), why, tunable)
-                self.connect_promise(domain, service.port_type, connect, why)
+            for domain in domains:
+                self.connection(connect, domain, why)
+
+    def connection(self, connect: Connect, domain: str, why: Why) -> None:
+        tunable = ""
+        if connect.through == "tunable":
+            tunable = names.connect_tunable(self.d, connect)
+        if connect.port:
+            base = names.base_port_type(self.facts, "tcp", connect.port)
+            type_ = base or names.connect_type(self.d, connect)
+            self.add(Rule("allow", domain, type_, ("tcp_socket",), ("name_connect",)), why, tunable)
+            self.connect_promise(domain, type_, connect, why)
+            return
+        service = self.target.services[connect.to]
+        if connect.through == "boolean":
+            self.connect_promise(domain, service.port_type, connect, why)
+        elif connect.socket:
+            self.add(Call(service.stream, (domain,)), why, tunable)
+        elif service.call:
+            self.add(Call(service.call, (domain,)), why, tunable)
+        else:
+            self.add(Call(service.tcp, (domain,)), why, tunable)
+            self.connect_promise(domain, service.port_type, connect, why)
 
     def connect_promise(self, domain: str, type_: str, connect: Connect, why: Why) -> None:
         if connect.through != "tunable" or connect.default:
@@ -553,8 +598,11 @@ class _Derivation:
             if c.arguments[1:] and type_ in c.arguments[1:] and c.interface.startswith("manage_")
         }
         own = tuple(sorted(makers & {x.name for x in self.d.domain}))
+        if self.confinement is not None:
+            served = {p.domain for p in self.confinement.processes if p.socket}
+            return own or tuple(sorted(d for d in served if type_ == f"{d[:-2]}_runtime_t"))
         # The paths of a policy-only project with domains of its own are none of the web server's.
-        return own or (() if self.d.domain and self.d.application is None else (self.domain,))
+        return own or (() if self.d.domain and self.d.application is None else self.domains)
 
     def interfaces(self) -> Iterator[Interface]:
         start = re.sub(r"[^a-z0-9_]", "_", names.module_name(self.d).lower())

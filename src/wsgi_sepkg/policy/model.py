@@ -33,13 +33,18 @@ class OwnTunable(Struct, frozen=True, order=True):
 
 
 class OwnDomain(Struct, frozen=True, order=True):
-    """A domain that init starts through an entry point of type ``entry``."""
+    """A domain that a process enters through an entry point of type ``entry``.
+
+    ``way``: daemon (init and init scripts start it), unit (init only), dynamic (a running process
+    moves there by itself; no entry point).
+    """
 
     name: str
     entry: str
     no_new_privileges: bool
     permissive: bool
     why: Why
+    way: str = "daemon"
 
 
 class Rule(Struct, frozen=True, order=True):
@@ -60,16 +65,24 @@ class Call(Struct, frozen=True, order=True):
     name: str = ""
 
 
+class RoleTypes(Struct, frozen=True, order=True):
+    """A role may have a domain."""
+
+    role: str
+    domain: str
+
+
 class Statement(Struct, frozen=True):
     """One rule or call with its reason and what it needs from other modules."""
 
-    body: Rule | Call
+    body: Rule | Call | RoleTypes
     why: Why
     tunable: str = ""
     optional: bool = False
     types: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
     modules: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
 
 
 class Context(Struct, frozen=True, order=True):

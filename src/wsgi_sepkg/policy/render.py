@@ -10,7 +10,16 @@ from functools import cache
 import jinja2
 
 from wsgi_sepkg import resources
-from wsgi_sepkg.policy.model import Call, Interface, Policy, Rule, Statement, Why
+from wsgi_sepkg.policy.model import (
+    Call,
+    Interface,
+    OwnDomain,
+    Policy,
+    RoleTypes,
+    Rule,
+    Statement,
+    Why,
+)
 from wsgi_sepkg.project.values import M4_WORDS
 from wsgi_sepkg.targets import FAMILIES, Target
 
@@ -53,8 +62,10 @@ def documentation(text: str) -> str:
     return comment(escaped)
 
 
-def statement_text(body: Rule | Call) -> str:
+def statement_text(body: Rule | Call | RoleTypes) -> str:
     """Return one rule or call as a line of policy."""
+    if isinstance(body, RoleTypes):
+        return f"role {body.role} types {body.domain};"
     if isinstance(body, Call):
         name = f', "{body.name}"' if body.name else ""
         return f"{body.macro}({', '.join(body.arguments)}{name})"
@@ -87,6 +98,7 @@ class _Block:
     optional: bool
     types: tuple[str, ...]
     attributes: tuple[str, ...]
+    roles: tuple[str, ...]
     groups: tuple[_Lines, ...]
     guarded: tuple[_Guarded, ...]
 
@@ -97,9 +109,7 @@ def te(policy: Policy, target: Target) -> str:
         (
             d,
             comment(d.why.reason),
-            ["init_daemon_domain", "init_nnp_daemon_domain"]
-            if d.no_new_privileges and "init_nnp_daemon_domain" in target.facts.interfaces
-            else ["init_daemon_domain"],
+            _domain_lines(d, target),
             d.entry in target.facts.types,
         )
         for d in policy.domains
@@ -119,9 +129,20 @@ def te(policy: Policy, target: Target) -> str:
     )
 
 
+def _domain_lines(domain: OwnDomain, target: Target) -> list[str]:
+    """Return the lines that make a type a domain and say how it is entered."""
+    if domain.way == "dynamic":
+        return [f"domain_type({domain.name})", f"role system_r types {domain.name};"]
+    macros = ["init_domain" if domain.way == "unit" else "init_daemon_domain"]
+    if domain.no_new_privileges and "init_nnp_daemon_domain" in target.facts.interfaces:
+        macros.append("init_nnp_daemon_domain")
+    return [f"{macro}({domain.name}, {domain.entry})" for macro in macros]
+
+
 def _blocks(statements: Iterable[Statement]) -> list[_Block]:
     grouped: dict[
-        tuple[bool, tuple[str, ...], tuple[str, ...], tuple[str, ...]], list[Statement]
+        tuple[bool, tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+        list[Statement],
     ] = {}
     for statement in statements:
         key = (
@@ -129,10 +150,11 @@ def _blocks(statements: Iterable[Statement]) -> list[_Block]:
             tuple(sorted(statement.types)),
             tuple(sorted(statement.attributes)),
             tuple(sorted(statement.modules)),
+            tuple(sorted(statement.roles)),
         )
         grouped.setdefault(key, []).append(statement)
     blocks = []
-    for (optional, types, attributes, _), members in sorted(
+    for (optional, types, attributes, _, roles), members in sorted(
         grouped.items(), key=lambda item: item[0]
     ):
         tunables = sorted({m.tunable for m in members if m.tunable})
@@ -141,6 +163,7 @@ def _blocks(statements: Iterable[Statement]) -> list[_Block]:
                 optional,
                 types,
                 attributes,
+                roles,
                 _by_reason(m for m in members if not m.tunable),
                 tuple(
                     _Guarded(t, _by_reason(m for m in members if m.tunable == t)) for t in tunables

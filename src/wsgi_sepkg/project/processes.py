@@ -20,7 +20,7 @@ the project:
 process            domain                   unit                    folder in /run
 =================  =======================  ======================  =============================
 main (service)     ``P_t``                  ``N.service``           ``/run/N``
-main (daemon)      ``P_wsgi_t``             none                    ``/run/N``
+main (daemon)      ``P_wsgi_t``             none                    none
 NAME, own domain   ``P_NAME_t``             ``N-NAME.service``      ``/run/N-NAME``
 NAME, kind web,    that of the main         ``N-NAME.service``      ``/run/N-NAME``, labelled as
 worker, scheduler                                                   the main's
@@ -32,6 +32,21 @@ manage             ``P_manage_t``           none                    none
 With STEM the domain without ``_t``: the entry point ``/usr/libexec/N/N-NAME`` has the type
 ``STEM_exec_t``, the folder in /run ``STEM_runtime_t``, files in /tmp ``STEM_tmp_t``, in shared
 memory ``STEM_tmpfs_t``. Sockets, units and timers: see ``Process``. All units have ``P_unit_t``.
+
+What the policy expects of the packages:
+
+* Only files of the type ``STEM_exec_t`` are entered. They belong to root, begin with a ``#!`` line
+  of the interpreter and ``-I``, and import what they run (``runner.python``): no domain may execute
+  a program below /usr/bin, so nothing is started by ``exec`` but ``runner.program``, where the
+  runner has one.
+* The folder in /run is made by ``RuntimeDirectory=``; temporary files get their type in /tmp, with
+  ``PrivateTmp=`` or without.
+* With daemon confinement the entering script and the WSGI entry lie in ``/usr/libexec/N`` and keep
+  the type of that folder (bin_t): httpd may read that, and nothing of the application but static
+  and media files. So no ``python-path=``, ``python-home=`` or ``WSGIScriptAlias`` may name a folder
+  of the application.
+* ``manage`` is started by ``runuser -u USER -- ENTRY_POINT`` from unconfined_t or sysadm_t, or by a
+  unit. A one-shot unit of ours (``migrate``) uses the same entry point.
 """
 
 from __future__ import annotations
@@ -43,7 +58,7 @@ from dataclasses import dataclass
 from wsgi_sepkg.project import names
 from wsgi_sepkg.project.schema import Application, Description
 from wsgi_sepkg.project.schema import Process as SaidProcess
-from wsgi_sepkg.targets import Runner, Target
+from wsgi_sepkg.targets import Runner, Target, domains
 
 # Names of processes whose derived types would be those of a use, or that mean something else.
 RESERVED = frozenset(
@@ -161,6 +176,79 @@ def connecting(description: Description, target: Target, by: str | list[str]) ->
     return tuple(sorted({known.get(name, name) for name in wanted}))
 
 
+def own_types(description: Description, target: Target) -> dict[str, str]:
+    """Return every type that the processes bring, with the TOML key that asked for it."""
+    types: dict[str, str] = {}
+    found = processes(description, target)
+    shared = shared_memory(description, target)
+    for process in found:
+        types.setdefault(process.domain, process.key)
+        if process.entry_type:
+            types.setdefault(process.entry_type, process.key)
+        types.setdefault(f"{process.stem}_tmp_t", process.key)
+        if process.runtime_folder:
+            types.setdefault(f"{process.stem}_runtime_t", process.key)
+        if process.domain in shared:
+            types.setdefault(f"{process.stem}_tmpfs_t", process.key)
+        if process.unit:
+            types.setdefault(f"{names.prefix(description)}_unit_t", process.key)
+    return types
+
+
+def groups(process: Process) -> frozenset[str]:
+    """Return the groups of targets/domains.toml that a process belongs to."""
+    found = {"all", process.kind}
+    if process.kind != "wsgi":
+        found.add("service")
+    if process.kind in ("web", "worker", "scheduler"):
+        found.add("unit")
+    if process.kind in ("timer", "command", "manage"):
+        found.add("commands")
+    if process.socket:
+        found.add("serves")
+    if process.port:
+        found.add("listens")
+    runner = process.runner
+    if runner is not None:
+        found.update(dict(runner.extras).get(process.kind, ()))
+        if runner.program:
+            found.add("program")
+        if runner.runs_httpd:
+            found.add("httpd")
+    return frozenset(found)
+
+
+def powers(description: Description, target: Target) -> dict[int, tuple[Process, ...]]:
+    """Return the processes that each ``[[power]]`` is for, by its place in the description."""
+    known = domains(target.family).powers
+    result = {}
+    for index, power in enumerate(description.power):
+        every = processes(description, target)
+        meant = known[power.name].kinds
+        chosen = tuple(p for p in every if (p.name in power.by if power.by else groups(p) & meant))
+        result[index] = chosen
+    return result
+
+
+def shared_memory(description: Description, target: Target) -> frozenset[str]:
+    """Return the domains that keep something in shared memory."""
+    found = {p.domain for p in processes(description, target) if "pool" in groups(p)}
+    for index, chosen in powers(description, target).items():
+        if description.power[index].name in ("shared-memory", "libffi"):
+            found.update(p.domain for p in chosen)
+    return frozenset(found)
+
+
+def power_tunables(description: Description) -> dict[str, str]:
+    """Return the tunables of the powers, with their TOML keys."""
+    known = domains("fedora").powers
+    return {
+        f"{names.prefix(description)}_{known[power.name].tunable}": f"power[{index}]"
+        for index, power in enumerate(description.power)
+        if power.through == "tunable" and known[power.name].tunable
+    }
+
+
 def processes(description: Description, target: Target) -> tuple[Process, ...]:
     """Return all processes that have a domain, sorted by name, () with shared confinement.
 
@@ -194,7 +282,7 @@ def _fixed(description: Description, target: Target, name: str) -> Process:
         unit="",
         timer="",
         socket_unit="",
-        runtime_folder="" if manage else f"/run/{project}",
+        runtime_folder="",
         socket="",
         host="",
         port=0,

@@ -311,8 +311,8 @@ class Power(_Table, frozen=True):
             "helpers",
             "shell",
             "shared-memory",
+            "libffi",
             "nsswitch",
-            "syslog",
             "nfs",
             "cifs",
             "kerberos",
@@ -322,8 +322,9 @@ class Power(_Table, frozen=True):
         ],
         Meta(
             description="helpers: run programs of the host; shell: run sh too; shared-memory: "
-            "libffi's callbacks, multiprocessing; nsswitch: accounts by SSSD, LDAP, NIS; "
-            "collect-static: management commands write static files; execmem: needs a waiver"
+            "multiprocessing; libffi: callbacks of compiled modules; nsswitch: accounts by SSSD, "
+            "LDAP, NIS; collect-static: management commands write static files; execmem: needs a "
+            "waiver"
         ),
     ]
     reason: Reason

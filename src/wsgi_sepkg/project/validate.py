@@ -29,7 +29,7 @@ from wsgi_sepkg.project.schema import (
     Rule,
 )
 from wsgi_sepkg.project.values import shown
-from wsgi_sepkg.targets import Facts, Target, did_you_mean
+from wsgi_sepkg.targets import Facts, Target, did_you_mean, domains
 
 # Django release: (oldest, newest) Python 3 minor; docs.djangoproject.com/en/dev/faq/install/
 DJANGO_PYTHON = {
@@ -68,8 +68,8 @@ _BROAD_BOOLEANS = {
 }
 # What the names of derived interfaces are made of (policy/derive.py).
 _INTERFACE_VERBS = ("read", "manage", "stream_connect", "tcp_bind", "tcp_connect")
-# Confinements that policy and packages are written for.
-_CONFINEMENTS = ("shared",)
+# Confinements that packages are written for; the policy of daemon and service is there.
+CONFINEMENTS = ("shared",)
 # A schedule as OnCalendar= has it: words, dates and times, no %, no line break (systemd.time(7)).
 _SCHEDULE = re.compile(r"[A-Za-z0-9*][A-Za-z0-9*.,:/~ +-]{0,199}")
 # A nearest word is looked for among thousands: not for each of thousands of mistakes.
@@ -134,7 +134,10 @@ class _Checker:
         self.powers()
         self.paths()
         self.own_types = names.own_types(self.d, self.target)
-        self.tunables = names.own_tunables(self.d)
+        for name, key in processes.own_types(self.d, self.target).items():
+            self.own_types.setdefault(name, key)
+        self.domains |= {p.domain for p in processes.processes(self.d, self.target)}
+        self.tunables = names.own_tunables(self.d) | processes.power_tunables(self.d)
         self.declarations()
         self.labels()
         self.files()
@@ -399,7 +402,7 @@ class _Checker:
         if self.value("application.root", values.path(a.root)):
             self.alive("application.root", a.root)
         self.value("application.settings", values.dotted(a.settings))
-        if a.confinement not in _CONFINEMENTS:
+        if a.confinement not in CONFINEMENTS:
             self.add(
                 "application.confinement",
                 f"{a.confinement}: this version knows the shared confinement only",
@@ -751,6 +754,25 @@ class _Checker:
             for item, name in enumerate(power.by):
                 self.known(f"{key}.by[{item}]", name, "process", self.process_names)
             self.unique_list(f"{key}.by", power.by)
+            known = domains(self.target.family).powers[power.name]
+            chosen = processes.powers(self.d, self.target)[index]
+            if power.name == "execmem":
+                for process in chosen:
+                    if not self.waived(f"{process.domain} self:process execmem"):
+                        message = f"execmem needs a waiver for {process.domain}"
+                        cure = f'"{process.domain} self:process execmem"'
+                        self.add(key, message, f"add a [[waiver]] with grant = {cure}")
+            if not chosen:
+                self.add(
+                    f"{key}.by",
+                    f"{power.name}: no process of this application is meant",
+                    f"name one: {', '.join(sorted(self.process_names))}",
+                )
+            if power.name == "collect-static" and not self.d.path.static:
+                self.add(key, "there are no static files to write", "leave it out")
+            if not known.tunable and not power.default:
+                message = f"{power.name} cannot be turned off on a host: it is given by a rule"
+                self.add(f"{key}.default", message, "leave it out, or leave the power out")
             if power.through == "rule" and not power.default:
                 message = "a power through a rule has no default"
                 self.add(f"{key}.default", message, 'leave it out, or set through = "tunable"')
@@ -1178,10 +1200,10 @@ class _Checker:
                 taken.append((port.protocol, low, high, key))
                 self.free_port(f"{key}.number", port.protocol, low, high)
             self.port_type(f"{key}.type", port)
-            for field, domains in (("bind-by", port.bind_by), ("connect-by", port.connect_by)):
-                for item, domain in enumerate(domains):
+            for field, those in (("bind-by", port.bind_by), ("connect-by", port.connect_by)):
+                for item, domain in enumerate(those):
                     self.domain_known(f"{key}.{field}[{item}]", domain)
-                self.unique_list(f"{key}.{field}", domains)
+                self.unique_list(f"{key}.{field}", those)
             self.tunable_known(key, port.tunable)
 
     def port_type(self, key: str, port: Port) -> None:

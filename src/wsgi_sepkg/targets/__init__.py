@@ -13,7 +13,7 @@ from typing import Any
 from wsgi_sepkg.errors import UsageError
 
 _HERE = Path(__file__).resolve().parent
-_OTHER = frozenset({"services", "runners", "defects"})  # TOML files that are no target
+_OTHER = frozenset({"services", "runners", "domains", "defects"})  # TOML files that are no target
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,7 @@ class Runner:
     refused: tuple[str, ...] = ()
     spawns: tuple[str, ...] = ()
     schedule: tuple[str, ...] = ()
+    extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
     notify: bool = False
     runs_httpd: bool = False
 
@@ -226,6 +227,41 @@ class Build:
     copr_chroot: str
     koji_target: str
     koji_tag: str
+
+
+@dataclass(frozen=True)
+class DomainGrant:
+    """What a group of processes gets; domains.toml says what each field is."""
+
+    groups: frozenset[str]
+    calls: tuple[str, ...]
+    rules: tuple[str, ...]
+    reason: str
+    denial: str
+
+
+@dataclass(frozen=True)
+class DomainPower:
+    """A power that a description can name; domains.toml says what each field is."""
+
+    name: str
+    title: str
+    tunable: str
+    kinds: frozenset[str]
+    calls: tuple[str, ...]
+    rules: tuple[str, ...]
+    risk: str
+
+
+@dataclass(frozen=True)
+class DomainRules:
+    """Domains that start an application's processes, its commands; what they are granted."""
+
+    started_by: tuple[str, ...]
+    commanded_by: tuple[str, ...]
+    grants: tuple[DomainGrant, ...]
+    dontaudit: tuple[DomainGrant, ...]
+    powers: dict[str, DomainPower]
 
 
 @dataclass(frozen=True)
@@ -310,10 +346,53 @@ class Target:
                     words[field] = value[self.family]
                 elif key == "needs":
                     words[field] = tuple(sorted(value.items()))
+                elif key == "extras":
+                    words[field] = tuple((kind, tuple(g)) for kind, g in sorted(value.items()))
                 else:
                     words[field] = tuple(value) if isinstance(value, list) else value
             result[name] = Runner(name, **words)
         return result
+
+
+@cache
+def domains(family: str) -> DomainRules:
+    """Return what processes with a domain of their own may do, in the words of a policy family."""
+    with (_HERE / "domains.toml").open("rb") as stream:
+        data = tomllib.load(stream)
+
+    def words(entry: dict[str, Any], key: str) -> tuple[str, ...]:
+        return (*entry.get(key, ()), *entry.get(family, {}).get(key, ()))
+
+    def grants(key: str) -> tuple[DomainGrant, ...]:
+        return tuple(
+            DomainGrant(
+                frozenset(entry["for"]),
+                words(entry, "calls"),
+                words(entry, "rules"),
+                entry["reason"],
+                entry.get("denial", ""),
+            )
+            for entry in data[key]
+        )
+
+    return DomainRules(
+        tuple(data["family"][family]["started-by"]),
+        tuple(data["family"][family]["commanded-by"]),
+        grants("grant"),
+        grants("dontaudit"),
+        {
+            name: DomainPower(
+                name,
+                entry["title"],
+                entry["tunable"],
+                frozenset(entry["kinds"]),
+                words(entry, "calls"),
+                words(entry, "rules"),
+                entry.get("risk", ""),
+            )
+            for name, entry in data["power"].items()
+        },
+    )
 
 
 @cache
