@@ -141,7 +141,7 @@ def _argument(parameter: Any) -> str:
 def _option(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return code(parameter.metavar or parameter.name.upper())
-    shown = ", ".join(code(word) for word in parameter.opts)
+    shown = ", ".join(code(word) for word in (*parameter.opts, *parameter.secondary_opts))
     if parameter.is_flag:
         return shown
     choices = getattr(parameter.type, "choices", None)

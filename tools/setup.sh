@@ -36,6 +36,7 @@ apache2                   | httpd                     | checks generated httpd c
 libapache2-mod-wsgi-py3   | python3-mod_wsgi          | the same, with the WSGI directives
 dash                      | dash                      | scriptlets must run in a plain sh
 mailman3-web              | -                         | a large Django site to discover
+python3-gssapi            | python3-gssapi            | Kerberos for the Koji client
 git                       | git-core                  | versions and snapshots from tags
 file                      | file-libs                 | libmagic, which rpmlint loads
 qemu-system-x86           | qemu-system-x86-core      | the machine with an enforcing kernel

@@ -140,6 +140,46 @@ class BuildFailed(WsgiSepkgError):
     exit_status = 4
 
 
+class PackageBuildFailed(BuildFailed):
+    """A build in mock, Copr or Koji failed; the decisive lines of its log are told.
+
+    ``lines`` are those lines, ``log`` is the file that keeps the whole log (None without one).
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", lines: list[str] | None = None, log: Path | None = None
+    ) -> None:
+        self.lines = lines or []
+        self.log = log
+        shown = "".join(f"\n    {line}" for line in self.lines)
+        tail = f"the whole log: {log}" if log else ""
+        super().__init__(message + shown, "; ".join(part for part in (hint, tail) if part))
+
+
+class DependencyMissing(PackageBuildFailed):
+    """A BuildRequires of the package cannot be had in the build root."""
+
+
+class BuildStopped(PackageBuildFailed):
+    """A build was canceled, killed, or took longer than it may."""
+
+
+class BuilderFailed(WsgiSepkgError):
+    """mock cannot do its job on this host, whatever the package is."""
+
+    exit_status = 3
+
+
+class ServiceFailed(WsgiSepkgError):
+    """Copr or Koji cannot be reached, or answered with an error of its own."""
+
+    exit_status = 5
+
+
+class ServiceRefused(ServiceFailed):
+    """Copr or Koji refused the login, or the account may not do this."""
+
+
 class CheckFailed(WsgiSepkgError):
     """The check found something; the report was already shown."""
 

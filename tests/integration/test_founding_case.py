@@ -110,8 +110,8 @@ def package(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
     kept = tmp_path_factory.mktemp("kept") / "check"
     tree = generate(load(project))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(builder.ENGINES, "keeping", lambda: Keeping(kept))
-        result = builder.build(tree, kept.parent / "out", "keeping")
+        patch.setattr(builder, "Rpmbuild", lambda: Keeping(kept))
+        result = builder.build(tree, kept.parent / "out")
     assert result.report is not None
     rpms = {p.name.split("-1.0-")[0]: p for p in result.packages if ".src." not in p.name}
     application = inspect(rpms["djangosite"])

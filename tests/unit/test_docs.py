@@ -158,7 +158,7 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         else:
             wrong.append(words)
             continue
-        known = {option for p in command.params for option in p.opts} | {"-h", "--help"}
+        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"-h", "--help"}
         used = {word.partition("=")[0] for word in words if word.startswith("-")}
         if not used <= known:
             wrong.append(words)

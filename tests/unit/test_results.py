@@ -46,7 +46,7 @@ def test_a_failed_build_keeps_its_log_and_names_it(project, tmp_path, monkeypatc
             log.write_text("the whole story\n")
             raise BuildFailed("it broke", f"the whole log: {log}")
 
-    monkeypatch.setitem(builder.ENGINES, "rpmbuild", Broken)
+    monkeypatch.setattr(builder, "Rpmbuild", Broken)
     monkeypatch.setattr(builder, "headers_for", lambda *_: type("H", (), {"folder": None}))
     with pytest.raises(BuildFailed) as caught:
         builder.build(tree, tmp_path / "out")
@@ -64,7 +64,7 @@ def test_a_disk_error_in_a_build_is_one_clear_error(project, tmp_path, monkeypat
         def build(self, request):
             raise OSError(28, "No space left on device", str(tmp_path))
 
-    monkeypatch.setitem(builder.ENGINES, "rpmbuild", Full)
+    monkeypatch.setattr(builder, "Rpmbuild", Full)
     monkeypatch.setattr(builder, "headers_for", lambda *_: type("H", (), {"folder": None}))
     with pytest.raises(WsgiSepkgError, match="No space left"):
         builder.build(tree, tmp_path / "out")

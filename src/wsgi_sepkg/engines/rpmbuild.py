@@ -8,17 +8,10 @@ from pathlib import Path
 
 from wsgi_sepkg import process
 from wsgi_sepkg.engines.base import Built, Request
+from wsgi_sepkg.engines.reproducible import MACROS as REPRODUCIBLE
 from wsgi_sepkg.errors import BuildFailed, ToolFailed
 from wsgi_sepkg.policy.compile import compile_failure
 
-# Two builds of one input are the same bytes (reproducible-builds.org, rpm's macros file).
-REPRODUCIBLE = {
-    "source_date_epoch_from_changelog": "1",
-    "use_source_date_epoch_as_buildtime": "1",
-    "clamp_mtime_to_source_date_epoch": "1",
-    "build_mtime_policy": "clamp_to_source_date_epoch",
-    "_buildhost": "reproducible",
-}
 _TOOLS = ("make", "m4", "bzip2", "checkmodule", "semodule_package")
 
 

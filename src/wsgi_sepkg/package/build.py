@@ -6,21 +6,19 @@ import datetime
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsgi_sepkg.engines.base import Built, Engine, Request
+from wsgi_sepkg.engines.base import Built, Request
 from wsgi_sepkg.engines.rpmbuild import Rpmbuild, move_results
-from wsgi_sepkg.errors import BuildFailed, UsageError, WsgiSepkgError
+from wsgi_sepkg.errors import BuildFailed, WsgiSepkgError
 from wsgi_sepkg.package.archive import write_tarball
 from wsgi_sepkg.package.tree import Tree
 from wsgi_sepkg.policy.buildcheck import module_cil, read_text
 from wsgi_sepkg.policy.check import CheckReport, examine
 from wsgi_sepkg.policy.compile import headers_for
-
-ENGINES: dict[str, Callable[[], Engine]] = {"rpmbuild": Rpmbuild}
 
 
 @dataclass(frozen=True)
@@ -31,13 +29,6 @@ class BuildResult:
     packages: tuple[Path, ...]
     report: CheckReport | None
     notes: tuple[str, ...]
-
-
-def engine(name: str) -> Engine:
-    """Return the engine ``name``. Raises UsageError when there is none."""
-    if name not in ENGINES:
-        raise UsageError(f"{name}: no such engine", f"known: {', '.join(ENGINES)}")
-    return ENGINES[name]()
 
 
 def lay_out(tree: Tree, folder: Path) -> Path:
@@ -97,7 +88,6 @@ def srpm(tree: Tree, outdir: Path) -> BuildResult:
 def build(
     tree: Tree,
     outdir: Path,
-    engine_name: str = "rpmbuild",
     headers: Path | None = None,
     policy_root: Path | None = None,
 ) -> BuildResult:
@@ -107,7 +97,6 @@ def build(
     policy are examined here. Nothing reaches ``outdir`` when that finds a fault. Raises WrongHost,
     ToolMissing, BuildFailed.
     """
-    chosen = engine(engine_name)
     target = tree.loaded.target
     found = headers_for(target, headers, policy_root)
     with _workplace(outdir) as work:
@@ -121,7 +110,7 @@ def build(
             found.folder,
             policy_root.resolve() if policy_root is not None else None,
         )
-        built = chosen.build(request)
+        built = Rpmbuild().build(request)
         report = None
         if built.check is not None and (built.check / "result.json").is_file():
             result = json.loads((built.check / "result.json").read_text(encoding="utf-8"))
