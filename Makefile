@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test unit integration vm vm-full vm-shell lint bench clean
+.PHONY: help setup demo test unit integration vm vm-full vm-shell hostile lint bench clean
 
 BIN := .venv/bin
 # Workers for the integration tests; each has its own scratch stores and build folders.
@@ -46,6 +46,9 @@ vm-full: setup ## all cells of the life-cycle matrix, two machines side by side
 
 vm-shell: setup ## a root shell in that machine
 	@$(BIN)/python -m wsgi_sepkg.machine
+
+hostile: setup ## a million spoilt log records against an independent reader
+	@$(BIN)/python tests/hostile/run.py --records 1000000 --jobs $(JOBS)
 
 lint: setup ## ruff, mypy --strict, shellcheck
 	$(lint_stages)

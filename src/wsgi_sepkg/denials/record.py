@@ -74,7 +74,7 @@ _KNOWN = (
     "exe sauid hostname addr terminal cmdline function msgtype interface member spid tpid "
     "srawcon trawcon resid restype request cwd proctitle"
 ).split()
-_NEXT = re.compile(r" +(?:" + "|".join(_KNOWN) + r")=")
+_NEXT = re.compile(r" (?:" + "|".join(_KNOWN) + r")=")
 
 _DATE = (
     r"(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
@@ -125,7 +125,7 @@ _LEVEL = re.compile(rf"s\d{{1,5}}{_CATEGORIES}(?:-s\d{{1,5}}{_CATEGORIES})?")
 _TRANSLATED = re.compile(r"(?:s\d{1,5}:)?[A-Z][A-Za-z0-9_.,:-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1c\x1e\x1f\x7f]")
 _NUMBER = re.compile(r"\d{1,20}")
-_USER_BODY = re.compile(r"(?:user )?(?:[a-z]+=[^ '\"]* )*msg='")
+_USER_BODY = re.compile(r"(?:user )?(?:(?!msg=)[a-z]+=[^ '\"()]* )*msg='")
 
 
 def head(line: str) -> Head | None:
@@ -207,7 +207,7 @@ def fields(body: str, interpreted: bool) -> dict[str, str]:
         if value is None and interpreted and key[1] in TEXTS:
             following = _NEXT.search(body, at)
             end = following.start() if following else len(body)
-            got, at = body[at:end], end
+            got, at = body[at:end].rstrip(" "), end
         elif value is None:
             value = _TOKEN.match(body, at)
             if value is None and not (at == len(body) or body[at] == " "):

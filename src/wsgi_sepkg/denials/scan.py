@@ -52,13 +52,15 @@ _START = re.compile(
     r"|\baudit\[\d+\]: [A-Z])"
 )
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
-_GLUED = re.compile(r"(?:(?:host|node)=\S+ )?type=[A-Z_0-9]+ msg=audit\(")
+_GLUED = re.compile(r"(?:(?:host|node)=[A-Za-z0-9_.:-]{1,255} )?type=[A-Z_0-9]{1,40} msg=audit\(")
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
 _CANDIDATE = re.compile(
     r"avc:|type=(?:USER_)?AVC\b|type=1400\b|type=UNKNOWN\[1400\]|\]: (?:USER_)?AVC "
 )
 # A line in no known form that is a broken record all the same.
-_BROKEN = re.compile(r"avc:(?:\s*$|\s+(?:denied|granted)\b)|^\s*(?:\S+=\S+ )?type=(?:USER_)?AVC\b")
+_BROKEN = re.compile(
+    r"avc:(?:\s*$|\s+(?:denied|granted)\b)|^\s*(?:[^\s=]+=[^\s=]+ )?type=(?:USER_)?AVC\b"
+)
 _NOTICE_KINDS = {
     "SELINUX_ERR": "error",
     "MAC_STATUS": "enforcing",
@@ -384,12 +386,14 @@ class Scanner:
     def _whole(self, head: Head, glued: bool, following: int | None) -> Decision:
         """The decision of ``head``, with the lines that it was wrapped into. Raises Malformed."""
         body = head.body.partition("\x1d")[0]
+        if glued and not body.endswith(("permissive=0", "permissive=1", "'")):
+            raise Malformed("runs into the next record")
         at, failure = following, Malformed("wrapped over too many lines")
         for attempt in range(12):
             line, after = ("", 0) if at is None or at >= len(self.buf) else self._text(at)
             try:
                 found = _decide(head, body)
-                self._check_end(found, glued, at is None or at <= len(self.buf), line)
+                self._check_end(found, at is None or at <= len(self.buf), line)
             except Malformed as exc:
                 if attempt == 0:
                     failure = exc
@@ -402,13 +406,9 @@ class Scanner:
             return found
         raise failure
 
-    def _check_end(self, found: Decision, glued: bool, ended: bool, following: str) -> None:
+    def _check_end(self, found: Decision, ended: bool, following: str) -> None:
         """Refuse a class that may have lost its end; ``following`` is the next line."""
-        if found.permissive is not None:
-            return
-        if glued:
-            raise Malformed("runs into the next record")
-        if not _longer(found.tclass):
+        if found.permissive is not None or not _longer(found.tclass):
             return
         if found.tclass not in classes() or not ended:
             raise Malformed("the record is cut inside tclass")
@@ -534,15 +534,18 @@ def _split(line: str) -> list[tuple[str, bool]]:
 
     Text inside open quotes is no record: a user may have written it.
     """
-    starts = [m.start() for m in _GLUED.finditer(line)]
-    cuts = [0]
-    for start in starts:
-        before = line[cuts[-1] : start]
-        inside = before.count('"') % 2 or before.count("'") % 2
+    cuts, at, single, double, record_before = [0], 0, 0, 0, False
+    for start in (m.start() for m in _GLUED.finditer(line)):
+        between = line[at:start]
+        single += between.count("'")
+        double += between.count('"')
         # What stands before may be the prefix of syslog; then it is one record.
-        record_before = _GLUED.search(before) or "avc:" in before or "audit(" in before
-        if start and record_before and not inside:
+        record_before = record_before or "avc:" in between or "audit(" in between
+        at = start
+        if start and record_before and single % 2 == 0 and double % 2 == 0:
             cuts.append(start)
+            single = double = 0
+            record_before = False
     cuts.append(len(line))
     pieces = []
     for begin, end in pairwise(cuts):
