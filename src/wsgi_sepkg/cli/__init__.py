@@ -11,6 +11,7 @@ from wsgi_sepkg import __version__
 from wsgi_sepkg.cli import (
     build,
     check,
+    explain,
     explain_config,
     generate,
     init,
@@ -41,6 +42,7 @@ for command in (
     check,
     srpm,
     build,
+    explain,
     inspect,
     simulate,
     schema,

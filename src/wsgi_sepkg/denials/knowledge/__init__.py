@@ -1,0 +1,325 @@
+"""What is known about denials, as data: the TOML files beside this, read and checked once.
+
+Nothing here decides. An entry says what a denial must look like, what it means and what cures it;
+`wsgi_sepkg.denials.decide` climbs the ladder with them. To add knowledge, add an entry with an
+``example``: the tests decide every example.
+"""
+
+# No `from __future__ import annotations` here: resolving them later doubles the time of a load.
+import re
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+Kind = Literal[
+    "allow",
+    "boolean",
+    "fcontext",
+    "relabel",
+    "port",
+    "domain",
+    "dontaudit",
+    "app_config",
+    "bug",
+    "deny",
+    "none",
+]
+"""What a fix is; the words of the JSON output."""
+
+RUNGS = (
+    "first",
+    "notice",
+    "refuse",
+    "label",
+    "domain",
+    "silence",
+    "configuration",
+    "bug",
+    "boolean",
+    "port",
+    "service",
+    "interface",
+    "own-type",
+    "rule",
+)
+"""The order in which answers are preferred: what grants nothing, then the narrowest grant."""
+
+Rung = Literal[
+    "first",
+    "notice",
+    "refuse",
+    "label",
+    "domain",
+    "silence",
+    "configuration",
+    "bug",
+    "boolean",
+    "port",
+    "service",
+    "interface",
+    "own-type",
+    "rule",
+]
+
+_RUNG_OF: dict[str, Rung] = {
+    "none": "notice",
+    "deny": "refuse",
+    "relabel": "label",
+    "fcontext": "label",
+    "domain": "domain",
+    "dontaudit": "silence",
+    "app_config": "configuration",
+    "bug": "bug",
+    "boolean": "boolean",
+    "port": "port",
+    "allow": "interface",
+}
+
+ChangeWord = Literal[
+    "",
+    "label",
+    "use",
+    "library",
+    "textrel",
+    "program",
+    "socket",
+    "file-context",
+    "dontaudit",
+    "tmpfs",
+    "tmp",
+    "rule",
+    "call",
+    "connect-socket",
+]
+"""What the fix changes in a description; see `wsgi_sepkg.denials.changes`."""
+
+Sentence = Annotated[str, Meta(min_length=4, max_length=700)]
+Names = list[Annotated[str, Meta(pattern=r"^!?[@*a-zA-Z][a-zA-Z0-9_-]*$|^\*$")]]
+
+
+class _Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Base of everything that is read from the files."""
+
+
+class Family(_Data, frozen=True):
+    """A family of types or classes that entries name with ``@``."""
+
+    about: Sentence
+    names: list[str]
+    patterns: list[str]
+    source: Sentence
+
+
+class Entry(_Data, frozen=True):
+    """One thing that is known: what a denial must look like, what it means, what cures it.
+
+    A list of names holds when one of them does and none that begins with ``!`` does; an empty list
+    always holds. ``@word`` is a family.
+    """
+
+    id: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")]
+    kind: Kind
+    says: Sentence
+    cure: Sentence
+    refs: Annotated[list[str], Meta(min_length=1)]
+    example: Annotated[str, Meta(min_length=10)]
+    rung: Rung | Literal[""] = ""
+    source: Names = field(default_factory=list)
+    target: Names = field(default_factory=list)
+    class_: Names = field(default_factory=list, name="class")
+    permissions: list[str] = field(default_factory=list)
+    """One of these is asked for."""
+    not_permissions: list[str] = field(default_factory=list)
+    """None of these is asked for."""
+    only: list[str] = field(default_factory=list)
+    """Nothing but these is asked for."""
+    not_only: list[str] = field(default_factory=list)
+    """Something besides these is asked for."""
+    path: str = ""
+    """The path (or name) matches; a denial without any does not."""
+    not_path: str = ""
+    command: str = ""
+    """The name of the program matches."""
+    not_command: str = ""
+    self: bool | None = None
+    """Source and target are one domain."""
+    other_process: bool = False
+    """The target is another process, not a file."""
+    foreign_domain: bool = False
+    """The target's type belongs to another program than the source's."""
+    standard_path: bool = False
+    """The base policy has a label of its own for the path."""
+    inherited: bool = False
+    """The program got the file already open: the record has a path and no ``open``."""
+    granted: bool = False
+    weak: bool = False
+    """Only an alternative to what else is found."""
+    interface: list[str] = field(default_factory=list)
+    change: ChangeWord = ""
+
+    @property
+    def place(self) -> Rung:
+        """The rung on which the entry stands."""
+        return self.rung or _RUNG_OF[self.kind]
+
+
+class Boolean(_Data, frozen=True):
+    """A boolean of the base policy: what it is for and what else it opens."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9_]+$")]
+    sources: list[str]
+    class_: str = field(name="class")
+    permissions: list[str]
+    targets: list[str]
+    opens: Annotated[list[str], Meta(min_length=1)]
+    example: str
+    family: Literal["", "fedora", "refpolicy"] = ""
+    alternative: str = ""
+    refused: str = ""
+    """Why it is proposed only with a waiver, '' when it may be proposed."""
+    wide: bool = False
+    last: bool = False
+    """Only an alternative to what else is found."""
+
+
+class Wrong(_Data, frozen=True):
+    """A boolean that other tools recommend although it opens far more."""
+
+    name: str
+    classes: list[str]
+    permissions: list[str]
+    reason: Sentence
+    source: Sentence
+
+
+class OwnBoolean(_Data, frozen=True):
+    """How the boolean of one domain for one need is called."""
+
+    id: str
+    class_: list[str] = field(name="class")
+    permissions: list[str]
+    targets: list[str]
+    names: list[str]
+    opens: Sentence
+    example: str
+    only_for: dict[str, list[str]] = field(default_factory=dict)
+    tunable: str = ""
+    """A tunable of our own where the base policy has no boolean; '' where none is proposed."""
+
+
+class PortService(_Data, frozen=True):
+    """A port type that applications connect to, and the service behind it."""
+
+    type: str
+    service: str
+    example: str
+
+
+class PortAccident(_Data, frozen=True):
+    """Port types whose numbers applications use for something else."""
+
+    types: Annotated[list[str], Meta(min_length=1)]
+    ports: Annotated[list[Annotated[str, Meta(pattern=r"^\d+(-\d+)?$")]], Meta(min_length=1)]
+    usual: Sentence
+    example: str
+    only_web: bool = False
+
+    def holds(self, type_: str, port: int | None) -> bool:
+        """Tell whether a denial on ``port`` of ``type_`` is such an accident."""
+        if type_ not in self.types:
+            return False
+        if port is None:
+            return True
+        ranges = (tuple(map(int, p.split("-"))) for p in self.ports)
+        return any(r[0] <= port <= r[-1] for r in ranges)
+
+
+class PortBind(_Data, frozen=True):
+    """Which port types a program may bind."""
+
+    sources: list[str]
+    types: list[str]
+    note: str
+    example: str
+
+
+class Problem(_Data, frozen=True):
+    """A problem that people had: what they see first, why, and what cures it."""
+
+    number: int
+    symptom: Sentence
+    cause: Sentence
+    cure: Sentence
+    entries: list[str]
+    source: Sentence
+    example: str = ""
+    silent: str = ""
+
+
+class _File(_Data, frozen=True):
+    """What one file may hold."""
+
+    family: dict[str, Family] = field(default_factory=dict)
+    entry: list[Entry] = field(default_factory=list)
+    boolean: list[Boolean] = field(default_factory=list)
+    wrong: list[Wrong] = field(default_factory=list)
+    own: list[OwnBoolean] = field(default_factory=list)
+    service: list[PortService] = field(default_factory=list)
+    accident: list[PortAccident] = field(default_factory=list)
+    bind: list[PortBind] = field(default_factory=list)
+    problem: list[Problem] = field(default_factory=list)
+
+
+class Knowledge:
+    """All that is known, from every file of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        files = [
+            msgspec.toml.decode(path.read_bytes(), type=_File)
+            for path in sorted(folder.glob("*.toml"))
+        ]
+        self.families = {name: f for part in files for name, f in part.family.items()}
+        entries = [entry for part in files for entry in part.entry]
+        self.entries = tuple(sorted(entries, key=lambda e: RUNGS.index(e.place)))
+        self.booleans = tuple(b for part in files for b in part.boolean)
+        self.wrong = tuple(w for part in files for w in part.wrong)
+        self.own = tuple(o for part in files for o in part.own)
+        self.services = {s.type: s.service for part in files for s in part.service}
+        self.port_services = tuple(s for part in files for s in part.service)
+        self.accidents = tuple(a for part in files for a in part.accident)
+        self.binds = tuple(b for part in files for b in part.bind)
+        self.problems = tuple(
+            sorted((p for part in files for p in part.problem), key=lambda p: p.number)
+        )
+        self._members: dict[tuple[str, str], bool] = {}
+
+    def member(self, family: str, name: str) -> bool:
+        """Tell whether ``name`` is of ``family``. Raises KeyError when there is no such family."""
+        key = (family, name)
+        if key not in self._members:
+            known = self.families[family]
+            self._members[key] = name in known.names or any(
+                re.fullmatch(pattern, name) for pattern in known.patterns
+            )
+        return self._members[key]
+
+    def among(self, names: list[str], name: str) -> bool:
+        """Tell whether a list of names, families and exceptions holds for ``name``."""
+        wanted = [n for n in names if not n.startswith("!")]
+        if any(self._is(n[1:], name) for n in names if n.startswith("!")):
+            return False
+        return not wanted or any(self._is(n, name) for n in wanted)
+
+    def _is(self, word: str, name: str) -> bool:
+        if word.startswith("@"):
+            return self.member(word[1:], name)
+        return word in ("*", name)
+
+
+@cache
+def load(folder: Path = Path(__file__).resolve().parent) -> Knowledge:
+    """Return the knowledge of ``folder``. Raises msgspec.ValidationError, naming the key."""
+    return Knowledge(folder)
