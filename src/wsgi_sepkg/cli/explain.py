@@ -71,3 +71,9 @@ def explain(
         result = run(reading, target, policy, not no_policy)
     if format_ is Format.json:
         common.show(report.as_json(result))
+    elif format_ is Format.sarif:
+        common.show(report.as_sarif(result))
+    elif format_ is Format.markdown:
+        common.show(report.as_markdown(result))
+    else:
+        common.show(report.as_text(result, verbose))

@@ -109,9 +109,7 @@ class Ladder:
 
     def answer(self, denial: Denial) -> Answer:
         """Return how ``denial`` is settled."""
-        fixes = sorted(
-            self._fixes(denial), key=lambda fix: (fix.weak, RUNGS.index(fix.rung))
-        )
+        fixes = sorted(self._fixes(denial), key=lambda fix: (fix.weak, RUNGS.index(fix.rung)))
         fixes = _without_repeats(fixes)
         if not fixes:
             fixes = [self._nothing_known(denial)]
@@ -145,12 +143,14 @@ class Ladder:
                 matched = matched or (entry.kind == "allow" and not entry.weak)
         yield from self._mislabelled(denial)
         for boolean in self._booleans(denial):
-            yield self._from_boolean(boolean, denial)
+            yield from self._from_boolean(boolean, denial)
         yield from self._own_booleans(denial)
         if self.knowledge.member("net-sockets", denial.tclass):
             yield from self._ports(denial)
         elif not matched:
             yield from self._grant(denial)
+        yield from self._went_through(denial)
+        yield from self._with_a_waiver(denial)
 
     def matches(self, entry: Entry, denial: Denial) -> bool:
         """Tell whether a denial looks as ``entry`` says."""
@@ -194,6 +194,11 @@ class Ladder:
             stem(denial.source.type),
             *_GENERIC_STEMS,
         ):
+            return False
+        short = stem(denial.source.type).partition("_")[0]
+        if entry.own_type and not denial.target.type.startswith(f"{short}_"):
+            return False
+        if entry.base_domain and not self.names.owner(denial.source.type):
             return False
         if entry.standard_path:
             expected = self.names.expected(denial.path, denial.tclass)
@@ -305,33 +310,43 @@ class Ladder:
             if boolean.name in self.names.facts.booleans:
                 yield boolean
 
-    def _from_boolean(self, boolean: Boolean, denial: Denial) -> Fix:
+    def _from_boolean(self, boolean: Boolean, denial: Denial) -> Iterator[Fix]:
+        says = f"{denial.source.type} has this access only when {boolean.name} is on"
+        service = self.knowledge.services.get(denial.target.type, "")
+        if service and not boolean.last and self.names.service(service) is not None:
+            # One service is narrower than the boolean: it goes before, on the same rung.
+            yield Fix(
+                "boolean",
+                "boolean",
+                f"tunable:{service}",
+                says,
+                f'[[connect]] to = "{service}": the connection to this one service, under a '
+                "tunable of the module that the site can turn off.",
+                grants=f"{denial.source.type} {denial.target.type}:{denial.tclass} name_connect",
+                opens=(f"every port of {denial.target.type}",),
+                refs=("corenetwork.if and apache.te of the policy family",),
+                change=Change(
+                    "connect", _change_values(denial, service=service, boolean=boolean.name)
+                ),
+            )
         cure = f"setsebool -P {boolean.name} on, by a [[boolean]] of the package."
         if boolean.refused:
             cure += f" Only with a waiver: {boolean.refused}."
         if boolean.alternative:
             cure += f" {boolean.alternative[0].upper()}{boolean.alternative[1:]}."
-        service = self.knowledge.services.get(denial.target.type, "")
-        word = "boolean"
-        values = _change_values(denial, name=boolean.name)
-        if service and not boolean.last and self.names.service(service) is not None:
-            cure = (
-                f'[[connect]] to = "{service}": one service, under a tunable of our own; or '
-                f"{boolean.name} of the base policy, which the package sets and restores."
-            )
-            word = "connect"
-            values = _change_values(denial, service=service, boolean=boolean.name)
-        return Fix(
+        yield Fix(
             "boolean",
             "boolean",
             f"boolean:{boolean.name}",
-            f"{denial.source.type} has this access only when {boolean.name} is on",
+            says,
             cure,
             grants=f"{boolean.name} = on",
             opens=tuple(boolean.opens),
             opens_count=self._count(boolean.name),
             refs=("apache.te of the policy family",),
-            change=None if boolean.refused or boolean.wide else Change(word, values),
+            change=None
+            if boolean.refused or boolean.wide
+            else Change("boolean", _change_values(denial, name=boolean.name)),
             weak=boolean.last,
         )
 
@@ -347,6 +362,7 @@ class Ladder:
         words = {
             "stem": stem(denial.source.type),
             "short": stem(denial.source.type).partition("_")[0],
+            "module": self.names.owner(denial.source.type) or stem(denial.source.type),
             "fs": filesystem,
         }
         for need in self.knowledge.own:
@@ -354,7 +370,8 @@ class Ladder:
                 continue
             if "*" not in need.permissions and not set(denial.permissions) & set(need.permissions):
                 continue
-            if not (denial.target.type in need.targets or ("self" in need.targets and own)):
+            reached = {"*", denial.target.type} & set(need.targets)
+            if not reached and not ("self" in need.targets and own):
                 continue
             for pattern in need.names:
                 name = pattern.format_map(words)
@@ -446,12 +463,13 @@ class Ladder:
                     f"leaves free. {where} cannot get a second label from a module; an "
                     "administrator can change it on one host (semanage port -m). "
                 )
-            yield Fix(
+            label = Fix(
                 "port",
                 "port",
                 "rung:port",
                 says,
-                cure + f"Granting {type_} would open "
+                cure
+                + f"Granting {type_} would open "
                 + ("every port of the range." if wide else "the other program's ports as well."),
                 grants="" if not wide else f"one port of a type of its own: {denial.port or 'N'}",
                 refs=("ports of the target (semanage port -l)",),
@@ -459,6 +477,15 @@ class Ladder:
                 if wide
                 else None,
             )
+            if accident is not None and web and not bind:
+                # A module cannot label the port again, so what helps is in the configuration.
+                yield replace(label, kind="app_config", rung="configuration", id="rung:port-taken")
+                label = replace(
+                    label,
+                    cure=f"On one host: semanage port -m gives {where} another type; the other "
+                    "program then loses it.",
+                )
+            yield label
             if wide:
                 return
         yield from self._port_interface(denial, bind)
@@ -550,6 +577,39 @@ class Ladder:
             return f"{target} is a whole range of ports"
         return ""
 
+    def _went_through(self, denial: Denial) -> Iterator[Fix]:
+        if denial.permissive or denial.success:
+            yield Fix(
+                "none",
+                "notice",
+                "rung:not-blocked",
+                "nothing was blocked: the access was only logged"
+                if denial.permissive
+                else "the system call went through all the same",
+                "Nothing, where the program does what it should when enforcing.",
+                refs=("audit record: permissive=1, success=yes",),
+                weak=True,
+            )
+
+    def _with_a_waiver(self, denial: Denial) -> Iterator[Fix]:
+        """A domain's power over itself that is refused may be waived, with a reason and a day."""
+        web = self.knowledge.among(["@web", "@script", "@never-left"], denial.source.type)
+        own = denial.source.type == denial.target.type
+        if not own or web or denial.granted or not self._never(denial):
+            return
+        grants = [f"{denial.source.type} self:{denial.tclass} {p}" for p in denial.permissions]
+        yield Fix(
+            "allow",
+            "rule",
+            "rung:waiver",
+            f"{self._never(denial)}: it is granted only with a waiver",
+            "[[waiver]] grant = " + ", ".join(f'"{g}"' for g in grants) + ", with a reason and a "
+            "day, beside the [[allow]]. This program does not write either by itself.",
+            grants=rule(denial),
+            refs=("policy/refusals.toml",),
+            weak=True,
+        )
+
     def _nothing_known(self, denial: Denial) -> Fix:
         why = self._never(denial)
         says = f"{denial.source.type} was refused {rule(denial)}"
@@ -607,7 +667,7 @@ class Ladder:
             )
 
     def _by_policy(self, denial: Denial, fixes: list[Fix], notes: list[str]) -> list[Fix]:
-        """Put in what the policy at hand says; it changes the answer only where the user named it."""
+        """Put in what the policy says; only one that the user named changes the answer."""
         verdict = self.policy.verdict(denial) if self.policy is not None else None
         if verdict is None or self.policy is None:
             return fixes
@@ -753,5 +813,5 @@ def _change_values(denial: Denial, **more: str) -> tuple[tuple[str, str], ...]:
 def _without_repeats(fixes: list[Fix]) -> list[Fix]:
     found: dict[tuple[str, str], Fix] = {}
     for fix in fixes:
-        found.setdefault((fix.id, fix.grants), fix)
+        found.setdefault((fix.kind, fix.grants or fix.id), fix)
     return list(found.values())

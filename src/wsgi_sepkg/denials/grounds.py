@@ -187,7 +187,9 @@ def ask(policy: Policy, denials: Sequence[Denial], booleans: Sequence[str]) -> N
                 policy.said = policy.said or exc.message
 
 
-_RULE = re.compile(r"^allow\s+(\S+)\s+(\S+):(\S+)\s+(\{[^}]*\}|[^\s;]+)\s*;\s*\[\s*(.*?)\s*\]:(\w+)")
+_RULE = re.compile(
+    r"^allow\s+(\S+)\s+(\S+):(\S+)\s+(\{[^}]*\}|[^\s;]+)\s*;\s*\[\s*(.*?)\s*\]:(\w+)"
+)
 
 
 def _opened(policy: Path, names: tuple[str, ...]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from wsgi_sepkg.denials.explain import Explained, Explanation
 
 
 def as_json(explanation: Explanation) -> str:
-    """Return the explanation as JSON: ``rejected`` and ``denials`` with their ``fixes`` in order."""
+    """Return the explanation as JSON: ``rejected``, and ``denials`` with their ``fixes``."""
     reading = explanation.reading
     data = {
         "asked": list(explanation.asked),
@@ -82,3 +82,236 @@ def _fix(fix: Fix) -> dict[str, Any]:
         "verified": fix.verified,
         "refs": list(fix.refs),
     }
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+_WORDS = {
+    "allow": "grant",
+    "boolean": "boolean",
+    "fcontext": "label",
+    "relabel": "relabel",
+    "port": "port label",
+    "domain": "wrong domain",
+    "dontaudit": "noise",
+    "app_config": "configuration",
+    "bug": "fault elsewhere",
+    "deny": "leave denied",
+    "none": "nothing to do",
+}
+
+
+def summary(explanation: Explanation) -> str:
+    """Return one line: how many records and groups, how many rejected, what was asked."""
+    reading = explanation.reading
+    text = (
+        f"{reading.denied} denials in {len(reading.groups)} groups, "
+        f"{reading.rejected_count} records rejected, {reading.lines} lines"
+    )
+    if reading.dropped:
+        text += f", {reading.dropped} records beyond the groups that are kept"
+    return f"{text}; asked: {', '.join(explanation.asked)}"
+
+
+def heading(explained: Explained) -> str:
+    """Return who was refused what, how often, in a line."""
+    group, denial = explained.group, explained.group.denial
+    program = f" ({denial.comm})" if denial.comm else ""
+    target = "itself" if denial.source.type == denial.target.type else denial.target.type
+    verb = "was allowed" if denial.granted else "was refused"
+    times = "once" if group.count == 1 else f"{group.count} times"
+    thing = denial.object
+    if group.objects > 1:
+        about = "" if group.objects_exact else "about "
+        thing += f" and {about}{group.objects - 1} more"
+    wanted = " ".join(denial.permissions)
+    tail = "" if thing == denial.tclass else f": {thing}"
+    what = f"{wanted} on {denial.tclass} of {target}"
+    return f"{denial.source.type}{program} {verb} {what}, {times}{tail}"
+
+
+def _opened(fix: Fix) -> str:
+    parts = list(fix.opens)
+    if fix.opens_count is not None:
+        parts.append(f"{fix.opens_count} access vectors in the policy")
+    return "; ".join(parts)
+
+
+def lines(explained: Explained, verbose: bool = False) -> list[tuple[str, str]]:
+    """Return (label, text) for everything that is said of a group, the answer first."""
+    answer = explained.answer
+    first, *others = explained.fixes
+    found = [("why", first.says), (f"fix: {_WORDS[first.kind]}", first.cure)]
+    if first.grants:
+        found.append(("grants", first.grants + (f" ({first.verified})" if first.verified else "")))
+    if first.opens or first.opens_count is not None:
+        found.append(("opens", _opened(first)))
+    firsts = {a.fixes[0].id for a in explained.answers}
+    for fix in others if verbose else [f for f in others if not f.weak or f.id in firsts][:3]:
+        text = fix.grants or fix.cure
+        if fix.verified:
+            text += f" ({fix.verified})"
+        if _opened(fix):
+            text += f". Opens: {_opened(fix)}"
+        found.append((f"or {_WORDS[fix.kind]}", text))
+    found += [("refused", f"{r.what}: {r.reason}") for r in answer.refused]
+    found += [("note", note) for note in answer.notes]
+    if answer.problem is not None and verbose:
+        problem = answer.problem
+        found.append((f"problem {problem.number}", f"{problem.symptom}: {problem.cause}"))
+    if verbose:
+        found += [("source", ref) for ref in first.refs]
+    return found
+
+
+def as_text(explanation: Explanation, verbose: bool = False, width: int = 0) -> str:
+    """Return the explanation for a terminal; ``width`` in columns, 0 takes the terminal's."""
+    import io
+    import sys
+
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        force_terminal=sys.stdout.isatty(),
+        width=width or None,
+        highlight=False,
+        soft_wrap=False,
+    )
+    for number, explained in enumerate(explanation.explained, start=1):
+        console.print(Text(f"{number}. {heading(explained)}", style="bold"))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, text in lines(explained, verbose):
+            style = {"fix": "green", "ref": "red", "or ": "yellow"}.get(label[:3], "dim")
+            table.add_row(Text(label, style=style), Text(text))
+        console.print(Padding(table, (0, 0, 1, 3)))
+    reading = explanation.reading
+    shown = reading.rejected if verbose else reading.rejected[:10]
+    for rejected in shown:
+        console.print(Text(f"rejected  {rejected.origin}: {rejected.reason}", style="yellow"))
+    if reading.rejected_count > len(shown):
+        console.print(Text(f"rejected  and {reading.rejected_count - len(shown)} more"))
+    for notice in reading.notices:
+        console.print(Text(f"{notice.kind}  {notice.text} ({notice.count})", style="dim"))
+    console.print(Text(summary(explanation)))
+    return out.getvalue()
+
+
+def as_markdown(explanation: Explanation) -> str:
+    """Return the explanation for a ticket."""
+    out = [f"# Denials\n\n{_escaped(summary(explanation))}\n"]
+    for explained in explanation.explained:
+        denial = explained.group.denial
+        out.append(f"## {_escaped(heading(explained))}\n")
+        out.append(
+            f"First {_escaped(explained.group.first.text)}, last "
+            f"{_escaped(explained.group.last.text)}; `{explained.group.hash}`, "
+            f"{_escaped(str(denial.origin))}\n"
+        )
+        out += [f"- **{label}**: {_escaped(text)}" for label, text in lines(explained, True)]
+        out.append("")
+    if explanation.reading.rejected_count:
+        out.append(f"## Rejected records ({explanation.reading.rejected_count})\n")
+        out += [
+            f"- {_escaped(str(r.origin))}: {_escaped(r.reason)}"
+            for r in explanation.reading.rejected
+        ]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Return text of a log so that Markdown shows it and obeys nothing in it."""
+    import re
+
+    text = text.replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_{}\[\]>#|!~])", r"\\\1", text)
+
+
+_LEVELS = {
+    "none": "none",
+    "dontaudit": "note",
+    "deny": "warning",
+    "bug": "note",
+    "app_config": "warning",
+}
+
+
+def as_sarif(explanation: Explanation) -> str:
+    """Return the explanation as SARIF 2.1.0 for code review: one result for each group."""
+    from wsgi_sepkg import __version__
+
+    rules: dict[str, Fix] = {}
+    results = []
+    for explained in explanation.explained:
+        fix = explained.fixes[0]
+        rules.setdefault(fix.id, fix)
+        text = "\n".join(f"{label}: {text}" for label, text in lines(explained))
+        results.append(
+            {
+                "ruleId": fix.id,
+                "level": _LEVELS.get(fix.kind, "error"),
+                "message": {"text": f"{heading(explained)}\n{text}"},
+                "partialFingerprints": {"denial/v1": explained.group.hash},
+                "locations": [
+                    {
+                        "physicalLocation": {
+                            "artifactLocation": {"uri": example.denial.origin.log},
+                            "region": {"startLine": max(1, example.denial.origin.line)},
+                        }
+                    }
+                    for example in explained.group.examples[:10]
+                ],
+                "properties": {"records": explained.group.count, "kind": fix.kind},
+            }
+        )
+    for rejected in explanation.reading.rejected:
+        results.append(
+            {
+                "ruleId": "rejected",
+                "level": "warning",
+                "message": {"text": f"rejected: {rejected.reason}"},
+                "locations": [
+                    {
+                        "physicalLocation": {
+                            "artifactLocation": {"uri": rejected.origin.log},
+                            "region": {"startLine": max(1, rejected.origin.line)},
+                        }
+                    }
+                ],
+            }
+        )
+    described = [
+        {
+            "id": name,
+            "shortDescription": {"text": fix.says},
+            "help": {"text": f"{fix.cure} Source: {'; '.join(fix.refs)}"},
+        }
+        for name, fix in sorted(rules.items())
+    ]
+    if explanation.reading.rejected:
+        described.append(
+            {"id": "rejected", "shortDescription": {"text": "a record that cannot be believed"}}
+        )
+    data = {
+        "version": "2.1.0",
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "wsgi-sepkg",
+                        "version": __version__,
+                        "rules": described,
+                    }
+                },
+                "results": results,
+            }
+        ],
+    }
+    return json.format(json.encode(data), indent=2).decode()

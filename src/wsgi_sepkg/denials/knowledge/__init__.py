@@ -104,6 +104,9 @@ class _Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, renam
     """Base of everything that is read from the files."""
 
 
+_HERE = Path(__file__).resolve().parent
+
+
 class Family(_Data, frozen=True):
     """A family of types or classes that entries name with ``@``."""
 
@@ -150,8 +153,12 @@ class Entry(_Data, frozen=True):
     """The target is another process, not a file."""
     foreign_domain: bool = False
     """The target's type belongs to another program than the source's."""
+    own_type: bool = False
+    """The target's type belongs to the source's own program."""
     standard_path: bool = False
     """The base policy has a label of its own for the path."""
+    base_domain: bool = False
+    """The source is a domain of the base policy, not one of an application's own module."""
     inherited: bool = False
     """The program got the file already open: the record has a path and no ``open``."""
     granted: bool = False
@@ -320,6 +327,6 @@ class Knowledge:
 
 
 @cache
-def load(folder: Path = Path(__file__).resolve().parent) -> Knowledge:
+def load(folder: Path = _HERE) -> Knowledge:
     """Return the knowledge of ``folder``. Raises msgspec.ValidationError, naming the key."""
     return Knowledge(folder)

@@ -1,0 +1,161 @@
+"""The ladder's order, what is never proposed, and the faces of an explanation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from denial_examples import denial
+
+from wsgi_sepkg.denials import read
+from wsgi_sepkg.denials.decide import Ladder, stem
+from wsgi_sepkg.denials.explain import explain
+from wsgi_sepkg.denials.grounds import Names, choose
+from wsgi_sepkg.errors import UsageError
+from wsgi_sepkg.report import explanation as report
+from wsgi_sepkg.targets import load
+
+FEDORA = Ladder(Names(load("fedora")))
+
+LOG = """\
+type=AVC msg=audit(1700000001.100:7): avc:  denied  { write } for  pid=9 comm="httpd" name="db" \
+dev="dm-0" ino=4 scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:object_r:var_lib_t:s0 \
+tclass=dir permissive=0
+type=AVC msg=audit(1700000002.100:8): avc:  denied  { name_connect } for  pid=9 comm="httpd" \
+dest=5432 scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:object_r:postgresql_port_t:s0 \
+tclass=tcp_socket permissive=0
+type=AVC msg=audit(1700000003.100:9): avc:  denied  { read } for  pid=9 comm="httpd" \
+scontext=system_u:system_r:httpd_t:s0 tcontext=system_
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.log"
+    path.write_text(LOG)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("myapp_t unlabeled_t:file read name=x comm=x", "without a label"),
+        ("httpd_t httpd_t:process execmem comm=httpd", "memory"),
+        ("httpd_t httpd_t:capability dac_override comm=httpd", "capability"),
+        ("httpd_t shadow_t:file read path=/etc/shadow comm=httpd", "business"),
+        ("myapp_t etc_t:file write path=/etc/x comm=x", "the host"),
+        ("myapp_t tmp_t:file create path=/tmp/x comm=x", "shared"),
+        ("httpd_t var_t:dir add_name name=x comm=httpd", "shared"),
+        ("myapp_t unreserved_port_t:tcp_socket name_connect port=6380 comm=x", "range"),
+    ],
+)
+def test_a_rule_that_is_too_wide_is_refused_and_never_proposed(text: str, why: str) -> None:
+    answer = FEDORA.answer(denial(text))
+    assert any(why in r.reason for r in answer.refused)
+    wide = f"allow {text.split()[0]} "
+    for fix in answer.fixes:
+        assert not fix.grants.startswith(wide) or "[[waiver]]" in fix.cure or "type" in fix.cure
+
+
+def test_init_gets_no_rule_as_the_answer() -> None:
+    for text in (
+        "init_t mysqld_port_t:tcp_socket name_connect port=3306 comm=gunicorn",
+        "unconfined_service_t var_log_t:file append name=x comm=python3",
+        "init_t user_home_t:file execute path=/home/a/venv/bin/gunicorn comm=(gunicorn)",
+    ):
+        assert FEDORA.answer(denial(text)).fixes[0].kind == "domain"
+
+
+def test_a_label_goes_before_a_boolean_and_a_boolean_before_a_rule() -> None:
+    text = "httpd_t user_home_t:file read path=/var/www/html/a.html comm=httpd"
+    kinds = [fix.kind for fix in FEDORA.answer(denial(text)).fixes]
+    assert kinds.index("relabel") < kinds.index("boolean")
+    text = "httpd_t postgresql_port_t:tcp_socket name_connect port=5432 comm=httpd"
+    kinds = [fix.kind for fix in FEDORA.answer(denial(text)).fixes]
+    assert kinds.index("boolean") < kinds.index("allow")
+
+
+def test_the_expected_label_of_a_path_is_looked_up() -> None:
+    text = "redis_t etc_t:file read path=/etc/redis/redis.conf comm=redis-server"
+    first = FEDORA.answer(denial(text)).fixes[0]
+    assert (first.kind, first.id) == ("relabel", "rung:label")
+    assert first.change is not None
+    assert first.change.value("expected") == "redis_conf_t"
+
+
+def test_a_target_without_the_boolean_is_not_told_to_set_it() -> None:
+    text = "httpd_t redis_port_t:tcp_socket name_connect port=6379 comm=httpd"
+    debian = Ladder(Names(load("debian-12"))).answer(denial(text))
+    assert "boolean:httpd_can_network_redis" not in [f.id for f in debian.fixes]
+    assert "boolean:httpd_can_network_redis" in [f.id for f in FEDORA.answer(denial(text)).fixes]
+
+
+def test_every_answer_has_a_fix_a_reason_and_a_source() -> None:
+    for text in (
+        "a_t b_t:file watch name=x comm=y",
+        "a_t b_t:nonsense frobnicate comm=y",
+        "httpd_t httpd_t:process2 nosuid_transition comm=y",
+    ):
+        for fix in FEDORA.answer(denial(text)).fixes:
+            assert fix.says
+            assert fix.cure
+    notes = FEDORA.answer(denial("a_t b_t:nonsense frobnicate comm=y")).notes
+    assert any("nonsense is not in the policy" in note for note in notes)
+
+
+def test_the_target_is_the_one_that_knows_the_types() -> None:
+    assert choose({"httpd_t", "oracledb_port_t"}).target.family == "refpolicy"
+    assert choose({"httpd_t", "redis_conf_t"}).target.name == "fedora"
+    assert choose(set(), "el9").target.name == "el9"
+
+
+@pytest.mark.parametrize(
+    ("type_", "program"),
+    [("cinder_var_lib_t", "cinder"), ("httpd_t", "httpd"), ("glance_api_t", "glance_api")],
+)
+def test_the_program_behind_a_type(type_: str, program: str) -> None:
+    assert stem(type_) == program
+
+
+def test_json_accounts_for_every_record(log: Path) -> None:
+    data = json.loads(report.as_json(explain(read([log]), "el9", use_policy=False)))
+    assert sum(d["records"] for d in data["denials"]) + data["rejected_count"] == 3
+    assert [d["fixes"][0]["kind"] for d in data["denials"]] in (
+        ["fcontext", "boolean"],
+        ["boolean", "fcontext"],
+    )
+    assert data["asked"] == ["facts of el9"]
+    assert data["rejected"][0]["line"] == 3
+
+
+def test_sarif_has_a_place_for_each_result(log: Path) -> None:
+    run = json.loads(report.as_sarif(explain(read([log]), "el9", use_policy=False)))["runs"][0]
+    rules = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    assert len(run["results"]) == 3
+    for result in run["results"]:
+        assert result["ruleId"] in rules
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == str(log)
+
+
+def test_markdown_obeys_nothing_that_a_log_says(tmp_path: Path) -> None:
+    hostile = LOG.replace('comm="httpd"', 'comm="<img src=x>[a](b)"')
+    (tmp_path / "x.log").write_text(hostile)
+    text = report.as_markdown(explain(read([tmp_path / "x.log"]), use_policy=False))
+    assert "<img" not in text
+    assert "[a](b)" not in text.replace("\\[", "")
+
+
+def test_text_says_what_served(log: Path) -> None:
+    text = report.as_text(explain(read([log]), "el9", use_policy=False), width=100)
+    assert "asked: facts of el9" in text
+    assert '[[connect]] to = "postgresql"' in text
+    assert "rejected" in text
+
+
+def test_a_policy_that_is_not_there_is_a_mistake_of_usage(log: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        explain(read([log]), policy=Path("/nonexistent/policy.33"))
