@@ -262,11 +262,11 @@ def test_entries_are_owned_by_root_with_plain_modes_and_one_time(
         ("site-1.0", "0o755", tarfile.DIRTYPE),
         ("site-1.0/guestbook", "0o755", tarfile.DIRTYPE),
         ("site-1.0/guestbook/static", "0o755", tarfile.DIRTYPE),
-        ("site-1.0/guestbook/run.py", "0o777", tarfile.SYMTYPE),
+        ("site-1.0/guestbook/run.py", "0o755", tarfile.SYMTYPE),
         ("site-1.0/guestbook/settings.py", "0o644", tarfile.REGTYPE),
         ("site-1.0/guestbook/static/größe.css", "0o644", tarfile.REGTYPE),
         ("site-1.0/manage.py", "0o755", tarfile.REGTYPE),
-        ("site-1.0/static", "0o777", tarfile.SYMTYPE),
+        ("site-1.0/static", "0o755", tarfile.SYMTYPE),
     ]
     assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {
         (0, 0, "root", "root", EPOCH)

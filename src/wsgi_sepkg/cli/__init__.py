@@ -15,6 +15,7 @@ from wsgi_sepkg.cli import (
     explain_config,
     generate,
     init,
+    init_pipeline,
     inspect,
     schema,
     simulate,
@@ -48,6 +49,7 @@ for command in (
     schema,
     targets,
     explain_config,
+    init_pipeline,
     try_,
 ):
     command.register(app)

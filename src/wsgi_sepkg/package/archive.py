@@ -1,16 +1,17 @@
 """The source archive: which files of an application go in, and the same bytes every time.
 
 What is written depends on names, contents, the owner's execute bit and the time that is asked for;
-not on the folder, the day, the umask or the user. The zlib that Python was built with decides about
-the compressed form; the tar inside is the same with any of them.
+not on the folder, the day, the umask or the user. The bytes are those that GNU tar and gzip write
+for ``listing``, so that a pipeline without this program makes the same archive
+(templates/pipelines/make-srpm.sh.j2).
 """
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import re
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from wsgi_sepkg import process
 from wsgi_sepkg.errors import UsageError
 
 # Left out of every archive: histories, caches, environments, a developer's database, our own input.
@@ -115,17 +117,25 @@ def write_tarball(root: Path, files: Iterable[Path], prefix: str, epoch: int, ou
             raise UsageError(
                 f"the archive {out} would contain itself", "write it to a folder outside the tree"
             )
-    # mtime=0 and an empty file name leave time and name out of the gzip header (RFC 1952).
-    with (
-        _file_errors(),
-        _replaced(out) as raw,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for folder in _folders(prefix, paths):
-            tar.addfile(_entry(folder, tarfile.DIRTYPE, 0o755, mtime))
-        for path in paths:
-            _add(tar, root / path, f"{prefix}/{_name(path)}", mtime)
+    with _file_errors(), tempfile.TemporaryDirectory(prefix="wsgi-sepkg-") as folder_name:
+        plain = Path(folder_name, "archive.tar")
+        with plain.open("wb") as raw, tarfile.open(fileobj=raw, mode="w", tarinfo=_Entry) as tar:
+            for folder in _folders(prefix, paths):
+                tar.addfile(_entry(folder, tarfile.DIRTYPE, 0o755, mtime))
+            for path in paths:
+                _add(tar, root / path, f"{prefix}/{_name(path)}", mtime)
+        # -n leaves time and name out of the header (RFC 1952). Another implementation of deflate,
+        # such as zlib, gives other bytes.
+        process.run(["gzip", "-9", "-n", plain], why="packing the application")
+        with _replaced(out) as packed, plain.with_name("archive.tar.gz").open("rb") as content:
+            shutil.copyfileobj(content, packed)
+
+
+def listing(files: Iterable[Path]) -> list[str]:
+    """Return the entries of an archive of ``files`` in its order; its top folder is ``.``."""
+    paths = sorted(set(files), key=_name)
+    folders = {parent.as_posix() for path in paths for parent in PurePosixPath(path).parents}
+    return [".", *sorted(folders - {"."}), *map(_name, paths)]
 
 
 class _Pattern:
@@ -278,8 +288,32 @@ def _folders(prefix: str, paths: list[Path]) -> list[str]:
     return sorted([*top, prefix, *below])
 
 
+class _Entry(tarfile.TarInfo):
+    """An entry whose header is what GNU tar 1.27 and later write in its own format."""
+
+    def tobuf(self, *_: object) -> bytes:
+        """Return the header; a name of more than 100 bytes has one of its own before it."""
+        buffer = super().tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+        parts = [buffer[n : n + 512] for n in range(0, len(buffer), 512)]
+        for index, part in enumerate(parts[:-1]):
+            if part.startswith(b"././@LongLink\0"):  # Python leaves out its mode and owner
+                fields = {100: b"0000644\0", 265: b"root", 297: b"root"}
+                parts[index] = _changed(part, fields)
+        return b"".join(parts)
+
+
+def _changed(header: bytes, fields: dict[int, bytes]) -> bytes:
+    """Return a tar header with other bytes at some places, and the checksum that it then has."""
+    data = bytearray(header)
+    for place, value in fields.items():
+        data[place : place + len(value)] = value
+    data[148:156] = b" " * 8
+    data[148:156] = f"{sum(data):06o}\0 ".encode()
+    return bytes(data)
+
+
 def _entry(name: str, kind: bytes, mode: int, mtime: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
+    info = _Entry(name)
     info.type = kind
     info.mode = mode
     info.mtime = mtime
@@ -292,7 +326,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, mtime: int) -> None:
     """Add one file or link. It is looked at again here: the tree may have changed since."""
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        info = _entry(name, tarfile.SYMTYPE, 0o777, mtime)
+        info = _entry(name, tarfile.SYMTYPE, 0o755, mtime)
         info.linkname = path.readlink().as_posix()
         tar.addfile(info)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -38,9 +39,9 @@ def lay_out(tree: Tree, folder: Path) -> Path:
         (folder / name).write_bytes(content)
     application = tree.loaded.description.application
     plan = tree.plan.application
+    newest = tree.plan.changelog[0].date
+    epoch = int(datetime.datetime.combine(newest, datetime.time(12), datetime.UTC).timestamp())
     if application is not None and plan is not None:
-        newest = tree.plan.changelog[0].date
-        epoch = int(datetime.datetime.combine(newest, datetime.time(12), datetime.UTC).timestamp())
         write_tarball(
             tree.loaded.folder / application.source,
             tree.archive_members(),
@@ -51,7 +52,9 @@ def lay_out(tree: Tree, folder: Path) -> Path:
     spec = folder / tree.spec_name
     spec.write_bytes(tree.files[tree.spec_name])
     for path in folder.iterdir():
-        path.chmod(0o644)  # the SRPM records modes: they must not follow the umask
+        # The SRPM records modes and times: they follow neither the umask nor the clock.
+        path.chmod(0o644)
+        os.utime(path, (epoch, epoch))
     return spec
 
 

@@ -31,6 +31,16 @@ CHECK_SCRIPT = "policy-check.py"
 CHECK_FILE = "policy-check.json"
 BUILD_SCRIPT = "build-application.py"
 MANIFEST = "manifest"
+# What `init-pipeline` writes where the description lies at the top of a repository.
+PIPELINE_RECORD = ".wsgi-sepkg-pipelines.json"
+PIPELINE_FILES = (
+    "/.copr",
+    "/.github",
+    "/.gitlab-ci.yml",
+    "/.packit.yaml",
+    "/dist-git",
+    f"/{PIPELINE_RECORD}",
+)
 
 # Places that `fixfiles -C` leaves out (policycoreutils scripts/fixfiles).
 _SKIPPED = ("/home", "/root", "/tmp", "/mnt", "/var/tmp", "/var/lib/BackupPC")  # noqa: S108

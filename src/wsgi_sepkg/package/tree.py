@@ -74,7 +74,7 @@ def application_files(
 
     root = loaded.folder / application.source
     own = set(generated) | {RECORD}
-    exclude = [*application.exclude, *SECRET_LOOKING]
+    exclude = [*application.exclude, *SECRET_LOOKING, *planning.PIPELINE_FILES]
     if root.resolve() == loaded.folder.resolve():
         exclude += [f"/{planning.POLICY_FOLDER}", f"/{planning.PACKAGING_FOLDER}", "/*.spec"]
         exclude += ["/*.toml", "/out"]
@@ -322,9 +322,26 @@ def write(tree: Tree, folder: Path, *, force: bool = False, dry_run: bool = Fals
     Raises ForeignFile, having written nothing, when a file there is not ours or was edited since
     and ``force`` is not set. Files that were generated earlier and are no longer wanted go.
     """
-    before = _record(folder)
+    return write_files(tree.files, folder, RECORD, force=force, dry_run=dry_run)
+
+
+def write_files(
+    files: Mapping[str, bytes],
+    folder: Path,
+    record_name: str,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    keep_others: bool = False,
+) -> Written:
+    """Write ``files`` below ``folder`` and what they were into the file ``record_name`` there.
+
+    ``keep_others`` leaves files that were written earlier and are not among ``files``. Raises
+    ForeignFile, having written nothing, as ``write`` does.
+    """
+    before = _record(folder, record_name)
     foreign, changed, unchanged = [], [], []
-    for name, content in sorted(tree.files.items()):
+    for name, content in sorted(files.items()):
         path = folder / name
         if not path.exists() and not path.is_symlink():
             changed.append(name)
@@ -345,23 +362,24 @@ def write(tree: Tree, folder: Path, *, force: bool = False, dry_run: bool = Fals
     stale = [
         name
         for name, digest in sorted(before.items())
-        if name not in tree.files and _digest(folder / name) == digest
+        if not keep_others and name not in files and _digest(folder / name) == digest
     ]
     if not dry_run:
-        record = {name: hashlib.sha256(c).hexdigest() for name, c in sorted(tree.files.items())}
+        record = {name: hashlib.sha256(c).hexdigest() for name, c in files.items()}
+        record = {**before, **record} if keep_others else record
         text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-        contents = {name: tree.files[name] for name in changed}
+        contents = {name: files[name] for name in changed}
         if before != record:
-            contents[RECORD] = text.encode()
+            contents[record_name] = text.encode()
         replace_files(folder, contents)
         for name in stale:
             (folder / name).unlink(missing_ok=True)
     return Written(folder, tuple(changed), tuple(unchanged), tuple(stale))
 
 
-def _record(folder: Path) -> dict[str, str]:
+def _record(folder: Path, name: str = RECORD) -> dict[str, str]:
     try:
-        data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        data = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(data, dict):
