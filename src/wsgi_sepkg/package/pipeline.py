@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsgi_sepkg.engines.rpmbuild import REPRODUCIBLE
+from wsgi_sepkg.engines.reproducible import MACROS
 from wsgi_sepkg.errors import UsageError
 from wsgi_sepkg.package import build, plan, tree
 from wsgi_sepkg.package.archive import listing
@@ -104,7 +104,7 @@ def pipeline(kind: str, trees: Sequence[Tree]) -> Pipeline:
         "script": at + SCRIPT,
         "list": ARCHIVE_LIST,
         "folders": f"{plan.POLICY_FOLDER} {plan.PACKAGING_FOLDER}",
-        "defines": sorted(REPRODUCIBLE.items()),
+        "defines": sorted(MACROS.items()),
         "archive": made.plan.application is not None,
         "root": "",
         "chroots": [t.copr_chroot for t in targets],
