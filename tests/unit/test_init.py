@@ -214,3 +214,21 @@ def test_the_class_of_django_configurations_is_read(run, site):
     description = load(folder).description
     assert description.path.media == "/srv/notes"
     assert [c.to for c in description.connect] == ["postgresql"]
+
+
+def test_servers_of_the_tree_and_of_the_host_are_read_too(run, site, tmp_path):
+    folder = site(SETTINGS)
+    (folder / "httpd.conf").write_text(
+        "WSGIScriptAlias / /srv/notes/notes/wsgi.py\nWSGIDaemonProcess notes processes=4\n"
+    )
+    unit = tmp_path / "notes-worker.service"
+    unit.write_text(
+        "[Service]\nUser=notes\nExecStart=celery -A notes worker\nLogsDirectory=notes\n"
+    )
+    run(folder, "--from", str(unit), answers=SURE)
+    description = load(folder).description
+    assert description.application.root == "/srv/notes"
+    assert description.application.processes == 4
+    assert description.path.log == "/var/log/notes"
+    assert "celery -A notes worker" in (folder / "wsgi-sepkg.toml").read_text()
+    assert run(folder, "--force", "--from", str(tmp_path / "no.conf"), answers=SURE)[0] == 2

@@ -30,6 +30,14 @@ def init(
     root: Annotated[
         str, typer.Option("--root", metavar="PATH", help="Folder of the code on the target.")
     ] = "",
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Configuration of the host: httpd, nginx, a unit, gunicorn, uWSGI.",
+        ),
+    ] = None,
     answer: Annotated[
         list[str] | None,
         typer.Option("--answer", "-a", metavar="KEY=VALUE", help="Answer a question beforehand."),
@@ -60,7 +68,7 @@ def init(
     if (file.exists() or file.is_symlink()) and not (force or dry_run):
         raise ForeignFile(f"{file} is there already", "use --force to replace it")
     answers = Answers(answer or [], interactive=not no_input and sys.stdin.isatty())
-    found = discover(folder, answers, settings, root)
+    found = discover(folder, answers, settings, root, from_ or ())
     answers.unused()
     if not dry_run:
         replace_files(folder, {FILE_NAME: found.text.encode()})

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from wsgi_sepkg import targets as known_targets
 from wsgi_sepkg.discover.evaluate import Reader
+from wsgi_sepkg.discover.host import Host, read_host
 from wsgi_sepkg.discover.needs import Finding, needs
-from wsgi_sepkg.discover.propose import Ask, Draft, Question, once, propose
+from wsgi_sepkg.discover.propose import Ask, Draft, Question, once, propose, served
 from wsgi_sepkg.discover.source import Tree
 from wsgi_sepkg.discover.survey import Fact, Survey, is_developers, survey
 from wsgi_sepkg.discover.value import Klass, Value
@@ -34,11 +35,14 @@ class Discovery:
     problems: tuple[Problem, ...] = ()
 
 
-def discover(folder: Path, ask: Ask, settings: str = "", root: str = "") -> Discovery:
+def discover(
+    folder: Path, ask: Ask, settings: str = "", root: str = "", extra: Sequence[Path] = ()
+) -> Discovery:
     """Read the application in ``folder`` and return a description of it.
 
     ``ask`` answers a question, or returns None to leave it open. ``settings`` names the settings
-    module, ``root`` the folder of the code on the target. Nothing of the application is run and
+    module, ``root`` the folder of the code on the target, ``extra`` configuration of the host that
+    lies elsewhere. Nothing of the application is run and
     nothing is written. Raises UsageError when it is no Django project, Unreadable when a file of it
     cannot be read, TooMuch when its settings never end.
     """
@@ -47,12 +51,16 @@ def discover(folder: Path, ask: Ask, settings: str = "", root: str = "") -> Disc
     tree = Tree(folder)
     found = survey(tree)
     module = _settings(found, ask, settings)
-    place = _root(found, ask, root)
+    host = read_host(tree, found.files)
+    for file in extra:
+        _more(host, file)
+    place = _root(found, ask, root, Fact(host.root, host.root_place) if host.root else None)
     reader = Reader(tree, found.source, place.value)
     names = _names(reader, module)
-    findings = needs(reader, names)
-    host = known_targets.host_target() or "debian-12"
-    draft = propose(tree, found, findings, ask, place, module, reader.required, [host])
+    findings = [*needs(reader, names), *host.findings]
+    targets = [known_targets.host_target() or "debian-12"]
+    draft = propose(tree, found, findings, ask, place, module, reader.required, targets)
+    served(draft, findings, host.processes, ask)
     return _loaded(folder, draft, tuple(findings))
 
 
@@ -79,14 +87,34 @@ def _settings(found: Survey, ask: Ask, given: str) -> Fact:
     return next((s for s in found.settings if s.value == answer), Fact(answer, Place()))
 
 
-def _root(found: Survey, ask: Ask, given: str) -> Fact:
+def _more(host: Host, file: Path) -> None:
+    """Read one file of the host, with the drop-ins beside it."""
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file", "name a configuration of a server, or a unit")
+    beside = Tree(file.resolve().parent)
+    names = [file.name]
+    if (file.parent / f"{file.name}.d").is_dir():
+        names += [
+            f"{file.name}.d/{p.name}" for p in sorted((file.parent / f"{file.name}.d").iterdir())
+        ]
+    more = read_host(beside, names)
+    host.findings += more.findings
+    host.processes += more.processes
+    if not host.root:
+        host.root, host.root_place = more.root, more.root_place
+
+
+def _root(found: Survey, ask: Ask, given: str, said: Fact | None) -> Fact:
     name = found.facts.get("project.name")
     usual = f"/usr/share/{name.value if name else 'application'}"
+    if said is not None:
+        usual = said.value
     question = Question("application.root", "folder of the code on the target", usual)
     answer = given or ask(question) or usual
     if not answer.startswith("/") or "\0" in answer:
         raise UsageError(f"{answer!a}: not an absolute path", "e.g. /usr/share/myapp")
-    return Fact(answer.rstrip("/") or "/", Place())
+    place = said.place if said is not None and said.value == answer else Place()
+    return Fact(answer.rstrip("/") or "/", place)
 
 
 def _names(reader: Reader, module: Fact) -> dict[str, Value]:

@@ -37,7 +37,7 @@ from wsgi_sepkg.errors import Place
 
 Kind = Literal["path", "connect", "application", "file", "question", "note"]
 # Folders that belong to the host, never to one application.
-_SHARED = frozenset(
+SHARED = frozenset(
     "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys "
     "/tmp /usr /usr/bin /usr/lib /usr/lib64 /usr/local /usr/sbin /usr/share /var /var/cache "
     "/var/db /var/lib /var/log /var/run /var/spool /var/tmp /var/www /var/www/html /run/lock "
@@ -229,7 +229,7 @@ class _Judge:
 
     def _placed(self, use: str, setting: str, one: Value, path: str, reason: str) -> None:
         key = f"path.{use}"
-        if path in _SHARED:
+        if path in SHARED:
             self.ask(
                 key, setting, one, f"{path} is shared with others: it needs a folder of its own"
             )

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from wsgi_sepkg.discover.host import ProcessFound
 from wsgi_sepkg.discover.needs import Finding, knowledge
 from wsgi_sepkg.discover.source import Tree
 from wsgi_sepkg.discover.survey import Fact, Survey
 from wsgi_sepkg.discover.value import readable
 from wsgi_sepkg.errors import Place
+from wsgi_sepkg.project.validate import CONFINEMENTS
 
 TABLES = ("project", "application", "path")
 
@@ -150,6 +152,47 @@ def _fact(
     return value
 
 
+def served(
+    draft: Draft, findings: Sequence[Finding], processes: Sequence[ProcessFound], ask: Ask
+) -> None:
+    """Say how the application is served: by which server, in which processes.
+
+    Processes make sense with domains of their own alone; until one is asked for, they are told.
+    """
+    first = {f.key: f for f in reversed(findings) if f.kind == "application" and f.default}
+    for key in ("processes", "threads", "user", "url"):
+        if key in first:
+            draft.put(
+                "application", key, first[key].value, said(first[key].place, first[key].setting)
+            )
+    webs = [p for p in processes if p.kind == "web"]
+    usual = "service" if webs and "service" in CONFINEMENTS else "shared"
+    choices = tuple(CONFINEMENTS)
+    chosen = (
+        ask(Question("application.confinement", "how is it confined?", usual, choices))
+        if len(choices) > 1
+        else "shared"
+    )
+    server = first.get("server")
+    upstream = first.get("upstream")
+    if server is not None and chosen != "daemon" and (upstream is not None or chosen == "service"):
+        draft.put("application", "server", str(server.value), said(server.place, server.setting))
+        if upstream is not None and chosen == "shared":
+            where = said(upstream.place, upstream.setting)
+            draft.put("application", "upstream", str(upstream.value), where)
+    if chosen in (None, "shared"):
+        for one in processes:
+            text = f"runs as a process of its own: [process.{one.name}] kind = {one.kind!r}, "
+            draft.notes.append(said(one.place, "", f"{text}run = {one.run!r}"))
+        return
+    draft.put("application", "confinement", chosen, "processes with domains of their own")
+    for one in processes:
+        if chosen == "daemon" and one.kind == "web":
+            continue
+        values = {"kind": one.kind, "run": one.run}
+        draft.entries.append(Entry(f"process.{one.name}", values, (said(one.place),), one.name))
+
+
 # -- the application -------------------------------------------------------------------------------
 
 
@@ -283,7 +326,19 @@ def _environment(draft: Draft, findings: Sequence[Finding], required: dict[str, 
 
 
 def _paths(draft: Draft, findings: Sequence[Finding], ask: Ask, root: str) -> None:
-    uses = ("code", "static", "media", "data", "cache", "log", "config", "secret", "temporary")
+    uses = (
+        "code",
+        "static",
+        "media",
+        "data",
+        "cache",
+        "log",
+        "config",
+        "secret",
+        "temporary",
+        "runtime",
+        "socket",
+    )
     taken: dict[str, str] = {}
     for use in uses:
         sure = [f for f in findings if f.kind == "path" and f.key == use and f.default]

@@ -51,7 +51,8 @@ def text_of(draft: Draft) -> str:
 
 def _array_entry(entry: Entry) -> list[str]:
     lines = [line for comment in entry.comments for line in _comment(comment)]
-    lines.append(f"[[{entry.table}]]")
+    single = entry.table.startswith("process.")
+    lines.append(f"[{entry.table}]" if single else f"[[{entry.table}]]")
     return lines + [f"{key} = {literal(value)}" for key, value in entry.values.items()]
 
 
