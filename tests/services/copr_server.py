@@ -81,7 +81,9 @@ class CoprServer(Server):
         """What copr_url is."""
         return f"http://127.0.0.1:{self.port}"
 
-    def config(self, path: Path, token: str = "", **more: str) -> Path:
+    def config(
+        self, path: Path, token: str = "", without: tuple[str, ...] = (), **more: str
+    ) -> Path:
         """Write a configuration of the client."""
         words = {
             "login": self.login,
@@ -91,7 +93,7 @@ class CoprServer(Server):
             "encrypted": "false",
             **more,
         }
-        text = "".join(f"{key} = {value}\n" for key, value in words.items() if value != "-")
+        text = "".join(f"{key} = {value}\n" for key, value in words.items() if key not in without)
         path.write_text(f"[copr-cli]\n{text}")
         return path
 

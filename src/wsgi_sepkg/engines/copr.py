@@ -180,6 +180,11 @@ class Copr:
         if isinstance(exc, api.CoprAuthException) and answer is None:
             # The client's own text shows what it has of login and token.
             return UsageError("there is no login for Copr", _TOKEN)
+        if "not in JSON format" in said:
+            return ServiceFailed(
+                f"what answers at {self._opened.config['copr_url']} is no Copr (HTTP {status})",
+                "look at copr_url in the configuration; a proxy in between may answer too",
+            )
         if status == 401:
             return ServiceRefused(f"Copr refuses the token: {said}", _TOKEN)
         if status == 403:
@@ -199,17 +204,12 @@ class Copr:
             )
         if status == 400:
             return UsageError(f"Copr does not take the request: {said}", _BAD)
-        if status == 504 or isinstance(exc, api.CoprTimeoutException):
+        if status == 504:
             return ServiceFailed(f"Copr took too long while {doing}: {said}", _LATER)
         if status >= 500:
             return ServiceFailed(f"Copr has an error of its own (HTTP {status}): {said}", _LATER)
         if "Unable to connect" in said:
             return ServiceFailed(f"Copr cannot be reached while {doing}: {said}", _LATER)
-        if "not in JSON format" in said:
-            return ServiceFailed(
-                f"what answers at {self._opened.config['copr_url']} is no Copr (HTTP {status})",
-                "look at copr_url in the configuration; a proxy in between may answer too",
-            )
         return ServiceFailed(f"Copr failed while {doing}: {said}", _LATER)
 
     # -- the engine --------------------------------------------------------------------------------

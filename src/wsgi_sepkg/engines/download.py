@@ -11,6 +11,7 @@ from wsgi_sepkg.errors import ServiceFailed
 # Seconds: to connect, and between two pieces of a file.
 TIMEOUT = (30, 180)
 _TRIES = 4
+PAUSE = 1.0
 _RPM = b"\xed\xab\xee\xdb"  # the lead of an RPM (rpm's file format)
 
 
@@ -18,11 +19,11 @@ class Gone(ServiceFailed):
     """The service has no such file."""
 
 
-def download(url: str, path: Path, hidden: Callable[[str], str] = str, pause: float = 1.0) -> Path:
+def download(url: str, path: Path, hidden: Callable[[str], str] = str) -> Path:
     """Fetch ``url`` into ``path``, under another name until it is whole, and return the path.
 
-    A cut connection or an error of the server is tried again, ``pause`` seconds later and then
-    twice as long each time. Raises Gone for a file that is not there, ServiceFailed.
+    A cut connection or an error of the server is tried again, a second later and then twice as
+    long each time. Raises Gone for a file that is not there, ServiceFailed.
     """
     import requests
 
@@ -30,7 +31,7 @@ def download(url: str, path: Path, hidden: Callable[[str], str] = str, pause: fl
     wrong = ""
     for attempt in range(_TRIES):
         if attempt:
-            time.sleep(pause * 2 ** (attempt - 1))
+            time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
             with requests.get(
                 url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}

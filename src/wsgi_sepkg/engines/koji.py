@@ -6,6 +6,7 @@ it brings gssapi along.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -127,6 +128,8 @@ class Koji:
                     why="pip install 'wsgi-sepkg[koji]'",
                 ) from exc
             self._koji = koji
+            # The client logs what it raises as well; without a handler that goes to the terminal.
+            logging.getLogger("koji").addHandler(logging.NullHandler())
             with self._mapped("reading the configuration"):
                 self._options = self._read_options()
             options = koji.grab_session_options(self._options)
@@ -185,7 +188,7 @@ class Koji:
     def _mapped(self, doing: str) -> Iterator[None]:
         """Turn every error of the client into one of ours."""
         from xml.parsers.expat import ExpatError
-        from xmlrpc.client import Fault, ProtocolError
+        from xmlrpc.client import Error, Fault
 
         import requests
 
@@ -249,7 +252,7 @@ class Koji:
             # Fault 1 is a traceback of the hub itself.
             last = str(exc.faultString).strip().splitlines()[-1:] or [""]
             raise ServiceFailed(f"the hub has an error of its own: {last[0]}", _LATER) from None
-        except (ProtocolError, ExpatError, OSError, ValueError, LookupError) as exc:
+        except (Error, ExpatError, OSError, ValueError, LookupError) as exc:
             # An answer that is no XML-RPC ends in the parser.
             raise ServiceFailed(
                 f"what the hub answers while {doing} cannot be read: {self._hidden(exc)}", _LATER
