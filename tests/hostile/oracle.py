@@ -91,7 +91,8 @@ def decision(line: str) -> Vector:
     # A second record in the same line ends the first.
     cut = body.find("type=")
     while cut > 0:
-        if body[:cut].count('"') % 2 == 0 and "msg=audit(" in body[cut : cut + 60]:
+        head_follows = body[cut:].partition(" ")[2].startswith("msg=audit(")
+        if body[:cut].count('"') % 2 == 0 and head_follows:
             body = unglued(body[:cut])
             break
         cut = body.find("type=", cut + 1)
@@ -233,6 +234,8 @@ def split_pairs(text: str, dated: bool) -> dict[str, str]:
         if equals < 0:
             raise No
         key = text[at:equals]
+        if key in ("type", "msg"):
+            raise No
         if not key or not (key[0].isalpha() or key[0] == "_") or not set(key) <= USER - {"."}:
             raise No
         at = equals + 1

@@ -164,10 +164,10 @@ def main() -> int:
         for done, (counts, found) in enumerate(pool.imap_unordered(batch, seeds), 1):
             total += counts
             findings += found
+            for finding in found[: max(0, 20 - len(findings) + len(found))]:
+                print(finding, flush=True)
             if done % 200 == 0:
                 print(f"{total['records']} records, {len(findings)} findings", flush=True)
-    for finding in findings[:20]:
-        print(finding)
     spent = time.monotonic() - started
     print(", ".join(f"{count} {what}" for what, count in total.items()))
     print(f"{len(findings)} findings in {spent:.0f} s")

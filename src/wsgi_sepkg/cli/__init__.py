@@ -11,6 +11,7 @@ from wsgi_sepkg import __version__
 from wsgi_sepkg.cli import (
     build,
     check,
+    denials,
     explain,
     explain_config,
     generate,
@@ -51,6 +52,7 @@ for command in (
     explain_config,
     init_pipeline,
     try_,
+    denials,
 ):
     command.register(app)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wsgi_sepkg.errors import ConfigError, WsgiSepkgError
+from wsgi_sepkg.errors import ConfigError, UsageError, WsgiSepkgError
 
 
 class Format(StrEnum):
@@ -149,3 +149,18 @@ def note(text: str, quiet: bool = False) -> None:
     """Print a remark to standard error."""
     if not quiet:
         sys.stderr.write(f"note: {text}\n")
+
+
+def write(output: Path | None, data: bytes) -> None:
+    """Write ``data`` to ``output`` in one step, or to standard output. Raises UsageError."""
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    part = output.with_name(f".{output.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(output)
+    except OSError as exc:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"{output} cannot be written: {exc.strerror}") from exc

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from wsgi_sepkg.denials import sources
+from wsgi_sepkg.denials import sources, summary
 from wsgi_sepkg.denials.model import Origin, Reading
 from wsgi_sepkg.denials.scan import REACH, Scanner
 from wsgi_sepkg.denials.tally import Tally
@@ -56,7 +56,11 @@ def tally(logs: Sequence[str | Path], *, jobs: int = 0) -> Tally:
     names = [str(log) for log in logs]
     jobs = jobs or len(os.sched_getaffinity(0))
     parts = [part for name in names for part in split(name, jobs)]
-    return merged(parts, _each(parts, jobs))
+    found = merged(parts, _each(parts, jobs))
+    for name in found.logs.intersection(names):
+        if Path(name).is_file():
+            found.sources[summary.source_id(Path(name))] = name
+    return found
 
 
 def merged(parts: Sequence[Part], tallies: Iterator[Tally]) -> Tally:
@@ -97,19 +101,24 @@ def split(log: str, jobs: int) -> list[Part]:
         return [Part(log)]
     with sources.opened(log) as stream:
         size = os.fstat(stream.fileno()).st_size if Path(log).is_file() else 0
-        count = min(jobs, size // WORTH_A_PROCESS)
-        if count < 2:
-            return [Part(log)]
         start = stream.read(4096)
         if sources.compression(start) or sources.form(start):
             return [Part(log)]
-        borders = [0]
-        for index in range(1, count):
-            stream.seek(max(size * index // count, borders[-1]))
-            stream.readline()
-            borders.append(stream.tell())
+        return cut(log, stream, size, max(WORTH_A_PROCESS, -(-size // jobs)))
+
+
+def cut(log: str, stream: BinaryIO, size: int, share: int) -> list[Part]:
+    """Parts of a plain log of ``size`` bytes: about ``share`` bytes each, ending with a line."""
+    if size < 2 * share and size < 2 * WORTH_A_PROCESS:
+        return [Part(log)]
+    borders = [0]
+    while borders[-1] + share < size:
+        stream.seek(borders[-1] + share)
+        stream.readline()
+        borders.append(stream.tell())
+    if borders[-1] < size:
         borders.append(size)
-    return [Part(log, a, b) for a, b in pairwise(borders) if a < b]
+    return [Part(log, a, b) for a, b in pairwise(borders)] if len(borders) > 2 else [Part(log)]
 
 
 def read_part(part: Part) -> Tally:
@@ -132,13 +141,21 @@ def read_part(part: Part) -> Tally:
 
 
 def _whole(found: Tally, log: str, stream: BinaryIO) -> None:
-    scanner = Scanner(found, log)
-    cut = ""
+    blocks = sources.blocks(stream)
+    cut_short = ""
     try:
-        for block in sources.blocks(stream):
+        first = next(blocks, b"")
+        if first.startswith(summary.MAGIC):
+            found.merge(summary.load(first + b"".join(blocks), log))
+            return
+        scanner = Scanner(found, log)
+        scanner.feed(first)
+        for block in blocks:
             scanner.feed(block)
     except sources.CutShort as exc:
-        cut = str(exc)
+        cut_short = str(exc)
+        if not found.logs:
+            scanner = Scanner(found, log)
     scanner.finish()
-    if cut:
+    if cut_short:
         found.reject(Origin(log, found.lines + 1), "the packed log is cut or damaged from here")

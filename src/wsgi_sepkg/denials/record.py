@@ -99,7 +99,7 @@ _JOURNAL = re.compile(r"([A-Z][A-Z0-9_]*) ")
 _OLD = re.compile(r"audit\((?P<event>[^()]{1,80})\): ?(?=avc: )")
 _RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{3}):(\d{1,20})")
 # A date by strftime("%x %T") in some locale; ausearch's own form.
-_DATE_EVENT = re.compile(r"([^()=\"'{}]{1,40}? \d\d:\d\d:\d\d\.\d{3}):(\d{1,20})")
+_DATE_EVENT = re.compile(r"([^()=\"'{}\x00-\x1f\x7f]{1,40}? \d\d:\d\d:\d\d\.\d{3}):(\d{1,20})")
 # A time that somebody blotted out before showing the record.
 _BLOTTED_EVENT = re.compile(r"[XYZN#*]{2,}(?:[.:][XYZN#*\d]+)*")
 _ISO = re.compile(r"\d{4}-.*(?:Z|[+-]\d\d:?\d\d)")
@@ -204,6 +204,10 @@ def fields(body: str, interpreted: bool) -> dict[str, str]:
             raise Malformed("text that belongs to no field")
         at = key.end()
         value = _QUOTED.match(body, at) or _CURLY.match(body, at)
+        if value is None and body.startswith('"', at):
+            raise Malformed(f"the quotes of {key[1]} do not close")
+        if key[1] in ("type", "msg"):
+            raise Malformed("the head of a record among the fields")
         if value is None and interpreted and key[1] in TEXTS:
             following = _NEXT.search(body, at)
             end = following.start() if following else len(body)
@@ -243,6 +247,11 @@ def number(name: str, value: str) -> int:
     if not _NUMBER.fullmatch(value):
         raise Malformed(f"{name} is no number")
     return int(value)
+
+
+def is_name(word: str) -> bool:
+    """Whether ``word`` can be the name of a class or of a permission."""
+    return _PERMISSION.fullmatch(word) is not None
 
 
 def context(name: str, value: str) -> SecurityContext:

@@ -18,6 +18,8 @@ from wsgi_sepkg.errors import UsageError
 
 BLOCK = 1 << 20
 
+# How a summary of denials begins; see `summary.MAGIC`.
+SUMMARY = b'{"wsgi_sepkg_denials":'
 _MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zst", b"BZh": "bz2"}
 
 
@@ -32,7 +34,11 @@ def opened(log: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     if "://" in log:
-        raise UsageError(f"{log} is a URL", "bring the log here first")
+        from wsgi_sepkg.denials.fleet import open_url
+
+        with open_url(log) as stream:
+            yield stream
+        return
     try:
         with Path(log).open("rb") as stream:
             yield stream
@@ -48,8 +54,10 @@ def compression(start: bytes) -> str:
 
 
 def form(start: bytes) -> str:
-    """``json`` or ``export`` for the journal's forms, "" for lines of text."""
+    """``json`` or ``export`` for the journal's forms, ``summary``, "" for lines of text."""
     start = start.lstrip(b"\xef\xbb\xbf \r\n\x1e")
+    if start.startswith(SUMMARY):
+        return "summary"
     if start.startswith((b"{", b"data: {")):
         return "json"
     if start.startswith((b"__CURSOR=", b"__REALTIME_TIMESTAMP=")):

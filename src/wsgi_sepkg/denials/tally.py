@@ -28,6 +28,7 @@ from wsgi_sepkg.denials.model import (
 
 _SPACE = float(1 << 64)
 _MOST_NOTICES = 1000
+_NOWHERE = Origin("", 0)
 
 
 @dataclass(slots=True)
@@ -67,6 +68,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.logs: set[str] = set()
+        self.sources: dict[str, str] = {}
+        """Logs that are files, by `summary.source_id`."""
         self.lines = 0
         self.records: Counter[str] = Counter()
         self.piles: dict[str, Pile] = {}
@@ -134,6 +137,8 @@ class Tally:
 
     def time(self, pile: Pile, stamp: Stamp, origin: Origin) -> None:
         """Widen the span of time of ``pile``."""
+        if stamp.ms is not None:
+            origin = _NOWHERE  # a date needs no line to be in its place
         if pile.first is None or _early(stamp, origin) < _early(pile.first, pile.first_origin):
             pile.first, pile.first_origin = stamp, origin
         if pile.last is None or _late(stamp, origin) > _late(pile.last, pile.last_origin):
@@ -161,7 +166,7 @@ class Tally:
         key = notice.kind, notice.text
         old = self.notices.get(key)
         if old is not None:
-            first = min(old, notice, key=lambda n: (_early(n.stamp, n.origin), n.fields))
+            first = min(old, notice, key=lambda n: (_early(n.stamp, n.origin), n.origin, n.fields))
             notice = replace(first, count=old.count + notice.count)
         self.notices[key] = notice
         if len(self.notices) > 2 * _MOST_NOTICES:
@@ -173,6 +178,7 @@ class Tally:
     def merge(self, other: Tally, base: int = 0) -> None:
         """Take in all of ``other``; ``base`` is added to its line numbers (parts of one log)."""
         self.logs |= other.logs
+        self.sources |= other.sources
         self.lines += other.lines
         self.records += other.records
         self.dropped += other.dropped
@@ -253,7 +259,7 @@ def _early(stamp: Stamp, origin: Origin | None) -> tuple[int, int, int, str, int
     assert origin is not None
     if stamp.ms is None:
         return (1, 0, 0, origin.log, origin.line)
-    return (0, stamp.ms, -1 if stamp.serial is None else stamp.serial, "", 0)
+    return (0, stamp.ms, -1 if stamp.serial is None else stamp.serial, stamp.text, 0)
 
 
 def _late(stamp: Stamp, origin: Origin | None) -> tuple[int, int, int, str, int]:
@@ -262,7 +268,7 @@ def _late(stamp: Stamp, origin: Origin | None) -> tuple[int, int, int, str, int]
 
 
 def _shift(origin: Origin, base: int) -> Origin:
-    return Origin(origin.log, origin.line + base) if base else origin
+    return Origin(origin.log, origin.line + base) if base and origin.line else origin
 
 
 def _group(pile: Pile) -> Group:
