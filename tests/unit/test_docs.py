@@ -158,6 +158,8 @@ def test_commands_exist_with_their_options(page: Path) -> None:
         else:
             wrong.append(words)
             continue
+        if hasattr(command, "commands"):  # a group of commands
+            command = command.commands[words[1]]
         known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"-h", "--help"}
         used = {word.partition("=")[0] for word in words if word.startswith("-")}
         if not used <= known:

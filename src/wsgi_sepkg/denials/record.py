@@ -82,14 +82,14 @@ _DATE = (
 )
 _PREFIX = re.compile(
     r"[ \t]*"
-    r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]+),? +)*"
+    r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}),? +)*"
     r"(?:<\d{1,3}>)?"
-    rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]+) (?:(?P<tag>[A-Za-z0-9_./@-]+)"
+    rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{1,255}) (?:(?P<tag>[A-Za-z0-9_./@-]{1,64})"
     r"(?:\[\d+\])?: ?))?"
     r"(?:\[ {0,8}\d{1,8}\.\d{6}\](?:\[ {0,8}[TC]\d{1,8}\])? "
     r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] )?"
     r"(?:audit: )?"
-    r"(?:(?:host|node)=(?P<node2>[A-Za-z0-9_.:-]+),? +)?"
+    r"(?:(?:host|node)=(?P<node2>[A-Za-z0-9_.:-]{1,255}),? +)?"
 )
 _TYPED = re.compile(
     r"type=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "

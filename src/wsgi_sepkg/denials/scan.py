@@ -44,7 +44,7 @@ _FAST = re.compile(
 _MARKS = tuple(f"{mark}=".encode() for mark in join.MARKS)
 # Beside "=AVC", what may belong to a record that matters. Up to five bytes are found fastest.
 _NEEDLES = (b"avc:", b"X_ERR", b"MAC_", b"e=140")
-_HOSTS = re.compile(rb"(?:(?:host|node)=([A-Za-z0-9_.:-]+),? +)+")
+_HOSTS = re.compile(rb"(?:(?:host|node)=([A-Za-z0-9_.:-]{1,255}),? +)+")
 
 # Where another record begins; a wrapped record ends before it.
 _START = re.compile(
