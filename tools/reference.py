@@ -107,7 +107,10 @@ def command_line() -> Iterator[str]:
     yield f"{group.help}\n"
     yield table(
         ["command", "what it does"],
-        [[f"[`{name}`](#wsgi-sepkg-{name})", cell(c.help)] for name, c in _commands(group)],
+        [
+            [f"[`{name}`](#wsgi-sepkg-{name.replace(' ', '-')})", cell(c.help)]
+            for name, c in _commands(group)
+        ],
     )
     for name, command in _commands(group):
         arguments = [p for p in command.params if p.param_type_name == "argument"]
@@ -130,7 +133,14 @@ def command_line() -> Iterator[str]:
 
 
 def _commands(group: Any) -> list[tuple[str, Any]]:
-    return list(group.commands.items())
+    """Commands by name; those of a group by the name of both."""
+    found = []
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found += [(f"{name} {inner}", c) for inner, c in command.commands.items()]
+        else:
+            found.append((name, command))
+    return found
 
 
 def _argument(parameter: Any) -> str:
