@@ -55,6 +55,7 @@ def explain(
     target: common.Target = "",
     policy: PolicyFile = None,
     no_policy: NoPolicy = False,
+    policy_headers: common.Headers = None,
     jobs: Jobs = 0,
     format_: Annotated[Format, typer.Option("--format", help="How it is shown.")] = Format.text,
     verbose: common.Verbose = False,
@@ -68,7 +69,7 @@ def explain(
         common.state["format"] = common.Format.json
     with common.progress("reading"):
         reading = read(logs or ["-"], jobs=jobs)
-        result = run(reading, target, policy, not no_policy)
+        result = run(reading, target, policy, not no_policy, policy_headers)
     if format_ is Format.json:
         common.show(report.as_json(result))
     elif format_ is Format.sarif:

@@ -8,10 +8,11 @@ of the target, the ports, the interfaces. Nothing here knows a program, a type o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from wsgi_sepkg.denials import knowledge as known
+from wsgi_sepkg.denials.expand import Expander
 from wsgi_sepkg.denials.grounds import CUSTOMIZABLE, Names, Policy
 from wsgi_sepkg.denials.knowledge import RUNGS, Boolean, Entry, Knowledge, Problem
 from wsgi_sepkg.denials.model import Denial, Group
@@ -106,6 +107,56 @@ class Ladder:
     names: Names
     policy: Policy | None = None
     knowledge: Knowledge = field(default_factory=known.load)
+    expander: Expander | None = None
+    """Expands interfaces, where the headers of the target are at hand."""
+
+    def prepare(self, denials: Sequence[Denial]) -> None:
+        """Expand at once every interface that the answers to ``denials`` may name."""
+        if self.expander is not None:
+            self.expander.load(n for denial in denials for n in self.candidates(denial))
+
+    def candidates(self, denial: Denial) -> list[str]:
+        """Return the interfaces that may grant what was denied, by name, the narrowest first."""
+        words = self._words(denial)
+        found = list(interface_names(denial, words))
+        for entry in self.knowledge.entries:
+            if entry.interface and self.matches(entry, denial):
+                found += [w.format_map(words) for w in entry.interface if self._fits(w, words)]
+        found += self._relatives(denial, words["module"])
+        return [name for name in dict.fromkeys(found) if name in self.names.facts.interfaces]
+
+    def _relatives(self, denial: Denial, module: str) -> list[str]:
+        """Return interfaces of the target's module whose verb fits: only an expansion can tell."""
+        verbs = set(_verbs(denial))
+        if self.expander is None or not module or not verbs:
+            return []
+        start = re.compile(rf"{re.escape(module)}_(?:{'|'.join(map(re.escape, verbs))})(?:_|$)")
+        return [
+            name
+            for name, owner in self.names.facts.interfaces.items()
+            if owner == module and start.match(name)
+        ][:_MOST_RELATIVES]
+
+    def interface(self, denial: Denial, wanted: Sequence[str]) -> tuple[str, str]:
+        """Return the interface of ``wanted`` that grants what was denied, and how that is known.
+
+        With the headers at hand, of all whose expansion covers the denial the one that grants the
+        least besides; else the first by its name. ('', '') where there is none.
+        """
+        names = [n for n in dict.fromkeys(wanted) if n in self.names.facts.interfaces]
+        if self.expander is None:
+            return (names[0], "by its name, not expanded: no headers here") if names else ("", "")
+        real = self.names.real(denial.target.type)
+        covering = [
+            (found.surplus(denial), index, name)
+            for index, name in enumerate(names)
+            if (found := self.expander.known.get(name)) is not None
+            and (found.covers(denial) or found.covers(denial, real))
+        ]
+        if not covering:
+            return "", ""
+        more, _, name = min(covering)
+        return name, f"covers it by its expansion, and grants {more} access vectors besides"
 
     def answer(self, denial: Denial) -> Answer:
         """Return how ``denial`` is settled."""
@@ -208,12 +259,12 @@ class Ladder:
 
     def _from_entry(self, entry: Entry, denial: Denial) -> Fix:
         words = self._words(denial)
-        interface = ""
-        grants = ""
+        interface = verified = grants = ""
         if entry.interface:
-            interface = self.names.interface(
-                *(w.format_map(words) for w in entry.interface if self._fits(w, words))
-            )
+            wanted = [w.format_map(words) for w in entry.interface if self._fits(w, words)]
+            if self.expander is not None:
+                wanted += self.candidates(denial)
+            interface, verified = self.interface(denial, wanted)
             if interface:
                 grants = f"{interface}({denial.source.type})"
         cure = entry.cure.format_map(words)
@@ -229,6 +280,7 @@ class Ladder:
             entry.says.format_map(words),
             cure,
             grants=grants if entry.kind == "allow" else "",
+            verified=verified,
             refs=tuple(entry.refs),
             change=change,
             weak=entry.weak,
@@ -528,7 +580,10 @@ class Ladder:
         if self._never(denial):
             return
         words = self._words(denial)
-        interface = self.names.interface(*interface_names(denial, words))
+        named = list(interface_names(denial, words))
+        if self.expander is not None:
+            named = self.candidates(denial)
+        interface, verified = self.interface(denial, named)
         source, target = denial.source.type, denial.target.type
         wanted = " ".join(denial.permissions)
         says = f"{source} may not {wanted} a {denial.tclass} of {target}"
@@ -540,8 +595,9 @@ class Ladder:
                 "interface",
                 "rung:interface",
                 says,
-                f"{interface}({source}). Look at its expansion: it may open more than was denied.",
+                f"{interface}({source}).",
                 grants=f"{interface}({source})",
+                verified=verified,
                 refs=("interfaces of the target",),
                 change=Change("call", _change_values(denial, interface=interface)),
             )
@@ -770,6 +826,17 @@ _VERBS: tuple[tuple[frozenset[str], frozenset[str], tuple[str, ...]], ...] = (
 )
 
 
+_MOST_RELATIVES = 30
+
+
+def _verbs(denial: Denial) -> Iterator[str]:
+    """Yield the verbs of interfaces that may grant an access, the narrowest first."""
+    asked = frozenset(denial.permissions)
+    for classes, permissions, verbs in _VERBS:
+        if denial.tclass in classes and asked <= permissions:
+            yield from verbs
+
+
 def interface_names(denial: Denial, words: dict[str, str]) -> Iterator[str]:
     """Yield the names that an interface for this access would have, the narrowest first.
 
@@ -779,21 +846,15 @@ def interface_names(denial: Denial, words: dict[str, str]) -> Iterator[str]:
     module, noun = words["module"], words["noun"]
     if not module:
         return
-    asked = frozenset(denial.permissions)
     ends = [noun, f"{noun}s", f"{noun}_files", f"{noun}_dirs", f"{noun}_dir"]
     short = noun.removeprefix("var_")
     ends += [f"{short}_files", short, f"{short}_dirs"]
     if denial.tclass == "node":
         yield f"corenet_{denial.tclass}_bind_generic_node"
-    for classes, permissions, verbs in _VERBS:
-        if denial.tclass not in classes or not asked <= permissions:
-            continue
-        for verb in verbs:
-            for end in ends:
-                yield f"{module}_{verb}_{end}"
-            if noun in (module, f"{module}_exec", "exec", words["target"].removesuffix("_t")):
-                yield f"{module}_{verb}"
-            yield f"{module}_{verb}"
+    for verb in _verbs(denial):
+        for end in ends:
+            yield f"{module}_{verb}_{end}"
+        yield f"{module}_{verb}"
 
 
 def _change_values(denial: Denial, **more: str) -> tuple[tuple[str, str], ...]:

@@ -9,9 +9,12 @@ from pathlib import Path
 from wsgi_sepkg import targets
 from wsgi_sepkg.denials import grounds
 from wsgi_sepkg.denials.decide import Answer, Fix, Ladder
+from wsgi_sepkg.denials.expand import Expander
 from wsgi_sepkg.denials.grounds import Policy
 from wsgi_sepkg.denials.model import Group, Reading
 from wsgi_sepkg.errors import UsageError
+
+INSTALLED_HEADERS = Path("/usr/share/selinux/devel/include")
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,15 @@ def explain(
     target: str = "",
     policy: Path | None = None,
     use_policy: bool = True,
+    headers: Path | None = None,
 ) -> Explanation:
     """Return ``reading`` explained.
 
     The names are those of ``target``, else of the target that knows most types of the reading.
     ``policy`` is a binary policy to ask; without it the installed one is, unless ``use_policy`` is
-    False or there is none. Raises UsageError when ``policy`` cannot be read.
+    False or there is none. ``headers`` is the folder of the target's policy headers (include);
+    without it those of this host serve where it is of the target, unless ``use_policy`` is False.
+    Raises UsageError when ``policy`` cannot be read.
     """
     if policy is not None and not policy.is_file():
         raise UsageError(
@@ -83,6 +89,13 @@ def explain(
             if ladder.policy.said
             else f"policy {policy}"
         )
+    include = headers
+    if include is None and use_policy and targets.host_target() == names.target.name:
+        include = INSTALLED_HEADERS
+    if include is not None and (include / "support").is_dir() and denials:
+        ladder.expander = Expander(include, names.facts)
+        ladder.prepare(denials)
+        asked.append(f"headers {include}")
     explained = tuple(Explained(group, tuple(ladder.answers(group))) for group in reading.groups)
     return Explanation(reading, names.target.name, tuple(asked), explained)
 

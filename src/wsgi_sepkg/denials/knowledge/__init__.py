@@ -6,6 +6,7 @@ Nothing here decides. An entry says what a denial must look like, what it means 
 """
 
 # No `from __future__ import annotations` here: resolving them later doubles the time of a load.
+import itertools
 import re
 from functools import cache
 from pathlib import Path
@@ -266,6 +267,23 @@ class Problem(_Data, frozen=True):
     silent: str = ""
 
 
+class PathUse(_Data, frozen=True):
+    """What a path is for, by its place and whether it was written."""
+
+    pattern: str
+    access: Literal["read", "write", "any"]
+    use: str
+    source: Sentence
+    example: str
+
+
+class SharedFolder(_Data, frozen=True):
+    """A folder of many programs; ``depth`` components below it tell a use apart."""
+
+    path: str
+    depth: Annotated[int, Meta(ge=1, le=4)]
+
+
 class _File(_Data, frozen=True):
     """What one file may hold."""
 
@@ -278,6 +296,8 @@ class _File(_Data, frozen=True):
     accident: list[PortAccident] = field(default_factory=list)
     bind: list[PortBind] = field(default_factory=list)
     problem: list[Problem] = field(default_factory=list)
+    use: list[PathUse] = field(default_factory=list)
+    shared_folder: list[SharedFolder] = field(default_factory=list)
 
 
 class Knowledge:
@@ -301,6 +321,9 @@ class Knowledge:
         self.problems = tuple(
             sorted((p for part in files for p in part.problem), key=lambda p: p.number)
         )
+        self.uses = tuple(u for part in files for u in part.use)
+        shared = [s for part in files for s in part.shared_folder]
+        self.shared_folders = tuple(sorted(shared, key=lambda s: -len(s.path)))
         self._members: dict[tuple[str, str], bool] = {}
 
     def member(self, family: str, name: str) -> bool:
@@ -320,10 +343,48 @@ class Knowledge:
             return False
         return not wanted or any(self._is(n, name) for n in wanted)
 
+    def use_of(self, path: str, written: bool) -> str:
+        """Return the use in [path] that a path has, by its place and whether it was written."""
+        return self._use(path, written)[0]
+
+    def _use(self, path: str, written: bool) -> tuple[str, str]:
+        access = "write" if written else "read"
+        for known in self.uses:
+            match = known.access in ("any", access) and re.fullmatch(known.pattern, path)
+            if match:
+                named = match.group(1) if match.re.groups else ""
+                return known.use, named or ""
+        raise AssertionError("the last pattern of each access matches everything")
+
+    def folder_of(self, path: str, is_folder: bool, written: bool) -> str:
+        """Return the folder that a use should name for ``path``, '' where all programs share it."""
+        named = self._use(path, written)[1]
+        if named and named.count("/") > 1 and (is_folder or named != path):
+            shares = {shared.path for shared in self.shared_folders}
+            if named not in shares and not named.startswith(("/tmp", "/var/tmp")):  # noqa: S108
+                return named
+        for shared in self.shared_folders:
+            if path.startswith(shared.path + "/"):
+                parts = path.removeprefix(shared.path + "/").split("/")
+                if not is_folder:
+                    parts = parts[:-1]
+                # A year, a number or a hash is no place of its own.
+                told = list(itertools.takewhile(_is_a_name, parts[: shared.depth]))
+                below = "/".join(told)
+                return f"{shared.path}/{below}" if below else ""
+        parts = path.strip("/").split("/")
+        if not is_folder:
+            parts = parts[:-1]
+        return "/" + "/".join(parts[:2]) if parts else ""
+
     def _is(self, word: str, name: str) -> bool:
         if word.startswith("@"):
             return self.member(word[1:], name)
         return word in ("*", name)
+
+
+def _is_a_name(part: str) -> bool:
+    return not re.fullmatch(r"\d+|[0-9a-f]{6,}|.*\d{4}-\d\d.*", part)
 
 
 @cache
