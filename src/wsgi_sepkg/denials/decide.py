@@ -622,7 +622,9 @@ class Ladder:
             return "memory that is written and then run is how an exploit stays"
         if asked & {"dac_override", "dac_read_search", "sys_admin", "sys_ptrace", "sys_module"}:
             return "a capability that goes around every file mode, or into the kernel"
-        if member("secrets", target) or member("policy-types", target):
+        web = self.knowledge.among(["@web", "@script", "@container"], denial.source.type)
+        secret = member("secrets", target) or member("policy-types", target)
+        if secret and (web or target == "shadow_t" or not asked <= _READ):
             return f"{target} is none of an application's business"
         writes = bool(asked & _WRITE) and member("files", denial.tclass)
         if writes and (member("system-files", target) or target == "httpd_sys_content_t"):
