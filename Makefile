@@ -28,7 +28,7 @@ test: setup ## everything that has to pass: lint, unit, integration, coverage
 	$(lint_stages)
 	$(call stage,unit tests,$(BIN)/pytest tests/unit $(cover))
 	$(call stage,integration tests,$(BIN)/pytest tests/integration -n $(JOBS) $(cover) --cov-append)
-	$(call stage,machine tests,$(BIN)/pytest tests/vm -rA $(cover) --cov-append)
+	$(call stage,machine tests,$(BIN)/pytest tests/vm -rA $(side) $(cover) --cov-append)
 	$(call stage,coverage,$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_MIN))
 	@printf '\n== all stages passed\n'
 
@@ -39,10 +39,10 @@ integration: setup ## the tests with the real compiler, linker and rpmbuild
 	@$(BIN)/pytest tests/integration -n $(JOBS)
 
 vm: setup ## the tests under an enforcing kernel, in a machine of qemu
-	@$(BIN)/pytest tests/vm -rA
+	@$(BIN)/pytest tests/vm -rA $(side)
 
 vm-full: setup ## all cells of the life-cycle matrix, two machines side by side
-	@WSGI_SEPKG_VM_FULL=1 $(BIN)/pytest tests/vm -n $(JOBS) --dist loadgroup
+	@WSGI_SEPKG_VM_FULL=1 $(BIN)/pytest tests/vm $(side)
 
 vm-shell: setup ## a root shell in that machine
 	@$(BIN)/python -m wsgi_sepkg.machine
@@ -60,6 +60,8 @@ clean: ## remove what was built; .venv stays
 	@rm -rf out build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Two machines side by side; tests that share one boot stay together.
+side = -n $(JOBS) --dist loadgroup
 cover = --cov=wsgi_sepkg --cov-report=
 
 define lint_stages

@@ -43,6 +43,8 @@ qemu-system-x86           | qemu-system-x86-core      | the machine with an enfo
 qemu-utils                | qemu-img                  | disks of that machine
 debootstrap               | debootstrap               | its image, from Debian's packages
 e2fsprogs                 | e2fsprogs                 | its file system
+grub-common               | grub2-tools-minimal       | makes that image boot by itself, for the tests
+grub-pc-bin               | grub2-pc-modules          | the same
 libenchant-2-2            | enchant2                  | the spelling checks of rpmlint
 TABLE
 }

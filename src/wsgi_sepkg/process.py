@@ -36,6 +36,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "mke2fs": ("e2fsprogs", "e2fsprogs"),
     "qemu-img": ("qemu-utils", "qemu-img"),
     "qemu-system-x86_64": ("qemu-system-x86", "qemu-system-x86-core"),
+    "setpriv": ("util-linux", "util-linux"),
     "selint": ("selint", "selint"),
     "mock": ("mock", "mock"),
     "/usr/libexec/selinux/hll/pp": ("policycoreutils", "policycoreutils"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import package_tools as tools
 import pytest
-from package_tools import PATHS, PORT, Root, boolean, description
+from package_tools import Root
+from shop import PATHS, PORT, boolean, description
 
 pytestmark = [
     pytest.mark.integration,

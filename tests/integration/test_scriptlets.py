@@ -9,7 +9,8 @@ from pathlib import Path
 
 import package_tools as tools
 import pytest
-from package_tools import PORT, SELINUX, Root, boolean, description, flat
+from package_tools import SELINUX, Root, flat
+from shop import PATHS, PORT, boolean, description
 
 pytestmark = [
     pytest.mark.integration,
@@ -25,7 +26,7 @@ WORLDS = [
     ("el10", "bash"),
     ("fedora", "bash"),
 ]
-CHANGED = tools.PATHS + 'cache = "/var/cache/shop"\n'
+CHANGED = PATHS + 'cache = "/var/cache/shop"\n'
 HOME = '\n[path]\ndata = "/mnt/shop/data"\n'
 STATE = "/var/lib/rpm-state"
 

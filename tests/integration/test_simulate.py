@@ -8,13 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import msgspec
 import package_tools as tools
 import pytest
-from package_tools import PATHS, PORT, boolean, description
+from shop import PATHS, PORT, boolean, description, source
 
 from wsgi_sepkg import resources
 from wsgi_sepkg.errors import UsageError, WrongHost
@@ -94,9 +95,10 @@ NAMES = [s.name for s in scenarios()]
 @pytest.mark.parametrize("name", ["guestbook", "shop"])
 @pytest.mark.parametrize("scenario", NAMES)
 def test_no_transaction_fails_and_the_expectations_hold(
-    scenario: str, name: str, family: str
+    scenario: str, name: str, family: str, record_property: Callable[[str, object], None]
 ) -> None:
     found = outcome(scenario, name, family)
+    record_property("simulated", (scenario, name, family, found.skipped))
     assert found.failing == ()
     assert broken(found) == set(), [check.why for check in found.checks]
     if found.skipped:
@@ -107,8 +109,11 @@ def test_no_transaction_fails_and_the_expectations_hold(
 
 @pytest.mark.parametrize("family", tools.FAMILIES)
 @pytest.mark.parametrize("scenario", ["two-packages", "erase-both", "upgrade-same", "no-config"])
-def test_two_policy_packages_go_through_one_transaction(scenario: str, family: str) -> None:
+def test_two_policy_packages_go_through_one_transaction(
+    scenario: str, family: str, record_property: Callable[[str, object], None]
+) -> None:
     found = outcome(scenario, "both", family)
+    record_property("simulated", (scenario, "both", family, found.skipped))
     assert found.skipped == ""
     assert found.failing == ()
     assert broken(found) == set(), [check.why for check in found.checks]
@@ -218,7 +223,7 @@ def test_a_line_that_goes_from_the_spec_is_noticed(
         made = []
         for version, described in alone.items():
             folder = tmp_path / version
-            tree = generate(load(tools.source(folder / "source", described), target="el9"))
+            tree = generate(load(source(folder / "source", described), target="el9"))
             made.append(tools.rpmbuild(lay_out(tree, folder / "sources"), folder))
     finally:
         environment.cache_clear()

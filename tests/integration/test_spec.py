@@ -16,7 +16,7 @@ import package_tools as tools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from package_tools import PATHS, PORT, boolean, description
+from shop import PATHS, PORT, boolean, description, source
 
 from wsgi_sepkg.errors import ConfigError
 from wsgi_sepkg.package.build import lay_out
@@ -245,7 +245,7 @@ def test_a_policy_alone_makes_one_package_without_a_rich_dependency() -> None:
 
 def test_the_application_can_be_built_without_the_policy() -> None:
     folder = tools.work() / "without"
-    tree = generate(load(tools.source(folder / "source", description()), target="el9"))
+    tree = generate(load(source(folder / "source", description()), target="el9"))
     spec = lay_out(tree, folder / "sources")
     (package,) = tools.rpmbuild(spec, folder, ["--without", "selinux"])
     assert tools.query(package, "%{NAME}") == "shop"
@@ -346,7 +346,7 @@ def parsed(text: str) -> tuple[list[str], list[str], list[str]] | None:
     """
     folder = tools.work() / "hostile"
     try:
-        tree = generate(load(tools.source(folder, text), target="el9"))
+        tree = generate(load(source(folder, text), target="el9"))
     except ConfigError:
         return None
     spec = folder / "shop.spec"
@@ -418,7 +418,7 @@ def test_the_environment_of_collectstatic_is_taken_literally() -> None:
     text = description(application=app, paths=PATHS + 'static = "/usr/share/shop/static"\n')
     text = text.replace('static = "none"\n', "", 1)
     folder = tools.work() / "environment"
-    tools.source(folder / "source", text)
+    source(folder / "source", text)
     (folder / "source/shop/settings.py").write_text(
         "import os, pathlib\n"
         "here = pathlib.Path(__file__).parent / 'assets'\n"
@@ -514,7 +514,7 @@ MODULES = next(
 
 def snippets(text: str, target: str = "el9") -> dict[str, bytes]:
     """Return the generated files of a description by their names."""
-    tree = generate(load(tools.source(tools.work() / "snippets", text), target=target))
+    tree = generate(load(source(tools.work() / "snippets", text), target=target))
     return {name.rpartition("/")[2]: content for name, content in tree.files.items()}
 
 

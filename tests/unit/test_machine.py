@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import signal
 import stat
 import tarfile
+import time
 from pathlib import Path
 
+import pycdlib
 import pytest
 
-from wsgi_sepkg.errors import MachineFailed, ToolMissing, WrongHost
+from wsgi_sepkg.errors import MachineFailed, ToolMissing, UsageError, WrongHost
 from wsgi_sepkg.machine import boot, image
 from wsgi_sepkg.machine.boot import Machine
 from wsgi_sepkg.machine.trial import Refusal, refusals
@@ -187,6 +192,125 @@ def test_a_machine_that_fails_is_an_error_and_leaves_no_process(
     with pytest.raises(MachineFailed, match=message):
         machine.run("true", limit=0.5)
     assert running(int((tmp_path / "pid").read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            "qemu-system-x86_64: cannot set up guest memory 'pc.ram': Cannot allocate; exit 1",
+            "this host cannot give the machine its 3072 MiB",
+        ),
+        ("Kernel panic - not syncing: System is deadlocked on memory; exit 0", "are too little"),
+        ("MACHINE-READY; kill -9 $$", "this host runs out of memory"),
+    ],
+)
+def test_too_little_memory_is_said_as_such(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+) -> None:
+    words, _, end = said.partition("; ")
+    qemu(tmp_path, monkeypatch, f'echo "{words}"\n{end}')
+    with pytest.raises(MachineFailed, match=message) as caught:
+        machine.run("true", limit=20)
+    assert "--memory" in caught.value.hint
+
+
+def test_a_killed_command_takes_its_machine_along(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qemu(tmp_path, monkeypatch, f"echo $$ >{tmp_path}/pid; echo MACHINE-READY; exec sleep 60")
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            machine.run("true", limit=30)
+        os._exit(0)
+    pid = tmp_path / "pid"
+    while not (pid.exists() and pid.read_text().strip()):
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    end = time.monotonic() + 10
+    while running(int(pid.read_text())) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert running(int(pid.read_text())) == []
+
+
+def test_only_a_qcow2_is_taken_as_a_users_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    with pytest.raises(UsageError, match=r"cannot be read: No such file"):
+        Machine.of_disk(disk)
+    disk.write_bytes(b"\x7fELF")
+    with pytest.raises(UsageError, match="is not a qcow2 image") as caught:
+        Machine.of_disk(disk)
+    assert "qemu-img convert -O qcow2 disk.img" in caught.value.hint
+    disk.write_bytes(b"QFI\xfb\x00\x00\x00\x03")
+    assert Machine.of_disk(disk).foreign
+
+
+def test_a_users_disk_boots_by_itself_with_a_seed_and_our_runner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "accelerator", lambda: ("-accel", "tcg"))
+    disk = tmp_path / "disk.qcow2"
+    disk.write_bytes(b"QFI\xfb")
+    qemu(
+        tmp_path,
+        monkeypatch,
+        f"""
+        for word; do case $word in
+            *seed.iso*) seed=${{word#file=}}; cp "${{seed%%,*}}" {tmp_path}/seed;;
+            *job.tar*) job=${{word#file=}}; tar -tf "${{job%%,*}}" >{tmp_path}/job;;
+        esac; done
+        echo "$@" >{tmp_path}/options
+        """,
+    )
+    with pytest.raises(MachineFailed, match=r"no cloud-init began the job in disk\.qcow2"):
+        Machine.of_disk(disk).run("true", {"a": "b"})
+    options = (tmp_path / "options").read_text()
+    assert "-kernel" not in options
+    assert "-nic user" in options
+    assert "snapshot=on" in options
+    assert (tmp_path / "job").read_text().split() == ["a", "machine-job", "run.sh"]
+    iso = pycdlib.PyCdlib()
+    iso.open(str(tmp_path / "seed"))
+    assert iso.pvd.volume_identifier.strip() == b"cidata"
+    for name, words in {"meta-data": "instance-id: ", "user-data": "#cloud-config\n"}.items():
+        body = io.BytesIO()
+        iso.get_file_from_iso_fp(body, joliet_path=f"/{name}")
+        assert body.getvalue().decode().startswith(words)
+    iso.close()
+
+
+def test_a_disk_without_cloud_init_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "accelerator", lambda: ("-accel", "tcg"))
+    monkeypatch.setattr(boot, "_FOREIGN_BOOT_LIMIT", 0.3)
+    disk = tmp_path / "disk.qcow2"
+    disk.write_bytes(b"QFI\xfb")
+    qemu(tmp_path, monkeypatch, f"echo $$ >{tmp_path}/pid; echo 'host login:'; exec sleep 60")
+    with pytest.raises(MachineFailed, match="no cloud-init began the job") as caught:
+        Machine.of_disk(disk).run("true")
+    assert "host login:" in caught.value.hint
+    assert running(int((tmp_path / "pid").read_text())) == []
+
+
+def test_an_image_of_other_inputs_stays_while_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(image.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(image.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(image, "_SPARE", 0)
+    monkeypatch.setattr(image, "_bootstrap", lambda config, root: root.mkdir())
+    for step in ("_settle", "_pack"):
+        monkeypatch.setattr(image, step, lambda config, root, work: None)
+    home = tmp_path / "wsgi-sepkg" / "machine"
+    for name in ("used", "forgotten", "making-cutoff"):
+        (home / name).mkdir(parents=True)
+    os.utime(home / "forgotten", (0, 0))
+    image.prepare()
+    assert {path.name for path in home.iterdir() if path.is_dir()} == {"used", image.key()}
 
 
 def test_a_job_is_a_plain_archive(tmp_path: Path) -> None:

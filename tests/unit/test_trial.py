@@ -19,6 +19,7 @@ from wsgi_sepkg.package.inspect import Nevra
 from wsgi_sepkg.report.trial import as_text
 
 LEFT = {
+    "system": "Debian GNU/Linux 12\n",
     "install.status": "0\n",
     "install.log": "Installed\n",
     "install.avc": "",
@@ -69,6 +70,25 @@ def test_a_package_of_another_target_is_refused_with_the_reason(packages: object
     assert "base policy" in caught.value.hint
 
 
+def test_a_users_machine_takes_packages_of_every_target(
+    packages: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "alma.qcow2"
+    disk.write_bytes(b"QFI\xfb")
+    scripts: list[str] = []
+
+    def run(self: Machine, script: str, *args: object, **kwargs: object) -> Outcome:
+        scripts.append(script)
+        return outcome(system="AlmaLinux 9.6\n")
+
+    monkeypatch.setattr(Machine, "run", run)
+    made = trial.attempt(Machine.of_disk(disk), [Path("foreign.rpm")])
+    assert made.packages == ("shop-selinux-1.0-1.el9.noarch",)
+    assert "machine: AlmaLinux 9.6, Enforcing" in as_text(made)
+    # Its repositories are its own.
+    assert "--disablerepo" not in scripts[0]
+
+
 def test_a_source_package_is_refused(packages: object) -> None:
     with pytest.raises(UsageError, match="source package"):
         trial.suited([Path("source.rpm")])
@@ -81,7 +101,7 @@ def test_a_good_trial(packages: object, monkeypatch: pytest.MonkeyPatch) -> None
     assert made.modules == ("200 shop pp", "200 shop_ports cil")
     assert made.domains == (("httpd_t", "apache2"),)
     text = as_text(made)
-    assert "machine: Enforcing" in text
+    assert "machine: Debian GNU/Linux 12, Enforcing" in text
     assert "apache2 in httpd_t" in text
     assert "denied after the installation: 0" in text
     assert "well" not in text

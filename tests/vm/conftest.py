@@ -13,11 +13,11 @@ import pytest
 from wsgi_sepkg.machine.boot import Machine
 from wsgi_sepkg.machine.image import prepare
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from vm_tools import ROOT, build_example
 
-MATRIX = ROOT / "docs" / "explanation" / "life-cycle-matrix.md"
 NEEDED = ("qemu-system-x86_64", "qemu-img", "debootstrap", "rpmbuild")
 
 
@@ -47,32 +47,6 @@ def pytest_runtest_makereport(
     if mark and report.when == "call":
         report.user_properties.append(("cell", tuple(mark.args)))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the matrix, a cell a line, with its claims and what became of them.
-
-    WSGI_SEPKG_UPDATE_MATRIX writes the lines into the page of the documentation, too.
-    """
-    cells: dict[tuple[str, str], list[bool]] = {}
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
-            for name, value in getattr(report, "user_properties", ()):
-                if name == "cell":
-                    cells.setdefault(tuple(value), []).append(outcome == "passed")
-    if not cells:
-        return
-    lines = ["| cell | what happens | claims | held |", "| --- | --- | --- | --- |"]
-    for (name, about), held in sorted(cells.items()):
-        lines.append(f"| `{name}` | {about} | {len(held)} | {'all' if all(held) else sum(held)} |")
-    terminalreporter.section("matrix")
-    for line in lines:
-        terminalreporter.write_line(line)
-    if os.environ.get("WSGI_SEPKG_UPDATE_MATRIX"):
-        before, start, rest = MATRIX.read_text(encoding="utf-8").partition("<!-- matrix -->\n")
-        after = rest[rest.index("<!-- end of matrix -->") :]
-        text = before + start + "\n".join(lines) + "\n" + after
-        MATRIX.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

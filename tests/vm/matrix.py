@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import refusals
 
 _FILE = Path(__file__).with_name("matrix.toml")
+# The web server, and what the packages bring.
+_OURS = re.compile(r"^httpd_t |\b(guestbook|oldbook|shop)_\w+_t\b")
 
 
 class Look(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +53,7 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     said: dict[str, tuple[str, ...]] = {}
     look: dict[str, Look] = {}
     pages: dict[str, dict[str, int]] = {}
+    denied: tuple[str, ...] = ()
 
 
 class _Matrix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +119,10 @@ def faults(cell: Cell, outcome: Outcome) -> Iterator[str]:
         yield from (f"{step}: {fault}" for fault in _unlike(wanted, step, outcome))
     for step, statuses in cell.pages.items():
         yield from _pages(step, statuses, outcome)
+    for item in refusals(outcome.text("audit.log")):
+        short = f"{item.source} {item.target}:{item.tclass}"
+        if _OURS.search(short) and short not in cell.denied:
+            yield f"denied {short} {item.permissions} {item.command} {item.where}"
 
 
 def _unlike(wanted: Look, step: str, outcome: Outcome) -> Iterator[str]:
@@ -143,6 +151,3 @@ def _pages(step: str, wanted: Mapping[str, int], outcome: Outcome) -> Iterator[s
     found = json.loads(outcome.text(f"{step}.json") or "{}")
     if found != wanted:
         yield f"{step}: answers {found} {outcome.text(f'{step}.err')[-300:]}"
-    for item in refusals(outcome.text(f"{step}.avc")):
-        if item.source == "httpd_t":
-            yield f"{step}: denied {item}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,18 @@ from vm_tools import JOBS, job_files
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import Refusal, refusals
+
+SERVING = pytest.mark.cell(
+    "serving", "the site is used: pages, uploads, media, database, log; nothing is denied"
+)
+WITHDRAWN = pytest.mark.cell(
+    "powers-withdrawn",
+    "each tunable and label is taken away in turn: that function fails, with its AVC",
+)
+INSTALLED = pytest.mark.cell("install-both", "both packages in one transaction")
+ERASED_ALONE = pytest.mark.cell(
+    "erase-subpackage", "rpm refuses to erase the policy alone, dnf takes the application along"
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +48,24 @@ def denied(life: Outcome, step: str) -> set[tuple[str, str, str, str]]:
     }
 
 
-def test_the_kernel_enforces(life: Outcome) -> None:
+def test_the_kernel_enforces(life: Outcome, record_property: Callable[[str, object], None]) -> None:
+    qemu = subprocess.run(["qemu-system-x86_64", "--version"], text=True, capture_output=True)
+    versions = life.text("versions").split("\n")
+    record_property(
+        "versions", ", ".join([*filter(None, versions), qemu.stdout.split("(")[0].strip()])
+    )
     print(f"{life.enforcing}; to the job {life.booted:.0f} s, in all {life.lasted:.0f} s")
     assert life.status == 0
     assert life.enforcing == "Enforcing"
 
 
-@pytest.mark.cell("install-both", "both packages in one transaction")
+@INSTALLED
 def test_one_transaction_installs_both(life: Outcome) -> None:
     assert life.text("install.status").strip() == "0", life.text("install.log")
     assert life.text("modules").split() == ["200", "guestbook", "pp"]
 
 
-@pytest.mark.cell("install-both", "both packages in one transaction")
+@INSTALLED
 def test_all_labels_are_right_at_once(life: Outcome) -> None:
     labels = {
         line.split()[1]: line.split()[0].split(":")[2] for line in life.text("labels").splitlines()
@@ -64,30 +83,24 @@ def test_all_labels_are_right_at_once(life: Outcome) -> None:
     assert life.text("mislabelled") == ""
 
 
-@pytest.mark.cell("install-both", "both packages in one transaction")
+@INSTALLED
 def test_the_secret_is_for_the_server_alone(life: Outcome) -> None:
     assert life.text("secret").split() == ["640", "root", "www-data"]
 
 
-@pytest.mark.cell("install-both", "both packages in one transaction")
+@INSTALLED
 def test_rpm_verifies_both_packages(life: Outcome) -> None:
     assert (life.text("verify").strip(), life.text("verify.status").strip()) == ("", "0")
 
 
-@pytest.mark.cell(
-    "serving",
-    "the site is used: pages, uploads, media, database, log; nothing is denied",
-)
+@SERVING
 def test_the_application_runs_in_the_domain_of_the_server(life: Outcome) -> None:
     print(life.text("domains"))
     domains = {line.split()[1].split(":")[2] for line in life.text("domains").splitlines()}
     assert domains == {"httpd_t"}
 
 
-@pytest.mark.cell(
-    "serving",
-    "the site is used: pages, uploads, media, database, log; nothing is denied",
-)
+@SERVING
 def test_every_function_works_and_nothing_is_denied(life: Outcome) -> None:
     print(f"AVC records while the site was used: {len(denied(life, 'use'))}")
     assert did(life, "use") == {"list": 200, "static": 200, "sign": 200, "photo": 200, "media": 200}
@@ -95,28 +108,19 @@ def test_every_function_works_and_nothing_is_denied(life: Outcome) -> None:
     assert denied(life, "use") == set()
 
 
-@pytest.mark.cell(
-    "powers-withdrawn",
-    "each tunable and label is taken away in turn: that function fails, with its AVC",
-)
+@WITHDRAWN
 def test_without_its_tunable_only_the_mail_is_lost(life: Outcome) -> None:
     assert did(life, "mail-off") == {"mail": 200}
     assert denied(life, "mail-off") == {("httpd_t", "smtp_port_t", "tcp_socket", "name_connect")}
 
 
-@pytest.mark.cell(
-    "serving",
-    "the site is used: pages, uploads, media, database, log; nothing is denied",
-)
+@SERVING
 def test_with_its_tunable_the_mail_arrives(life: Outcome) -> None:
     assert denied(life, "mail-on") == set()
     assert "To: guest@example.org" in life.text("mailbox")
 
 
-@pytest.mark.cell(
-    "powers-withdrawn",
-    "each tunable and label is taken away in turn: that function fails, with its AVC",
-)
+@WITHDRAWN
 def test_without_the_label_of_media_only_uploads_fail(life: Outcome) -> None:
     assert did(life, "media-label-gone") == {"list": 200, "sign": 200, "photo": 500}
     assert {(source, target) for source, target, *_ in denied(life, "media-label-gone")} == {
@@ -124,19 +128,13 @@ def test_without_the_label_of_media_only_uploads_fail(life: Outcome) -> None:
     }
 
 
-@pytest.mark.cell(
-    "powers-withdrawn",
-    "each tunable and label is taken away in turn: that function fails, with its AVC",
-)
+@WITHDRAWN
 def test_restorecon_brings_uploads_back(life: Outcome) -> None:
     assert did(life, "media-label-back") == {"list": 200, "photo": 200, "media": 200}
     assert denied(life, "media-label-back") == set()
 
 
-@pytest.mark.cell(
-    "powers-withdrawn",
-    "each tunable and label is taken away in turn: that function fails, with its AVC",
-)
+@WITHDRAWN
 def test_without_the_label_of_the_log_only_what_logs_fails(life: Outcome) -> None:
     assert did(life, "log-label-gone") == {"list": 200, "sign": 500}
     found = denied(life, "log-label-gone")
@@ -145,10 +143,7 @@ def test_without_the_label_of_the_log_only_what_logs_fails(life: Outcome) -> Non
     }
 
 
-@pytest.mark.cell(
-    "powers-withdrawn",
-    "each tunable and label is taken away in turn: that function fails, with its AVC",
-)
+@WITHDRAWN
 def test_without_the_label_of_the_database_nothing_is_written(life: Outcome) -> None:
     assert did(life, "data-label-gone") == {"list": 200, "static": 200, "sign": 500}
     assert {(source, target) for source, target, *_ in denied(life, "data-label-gone")} == {
@@ -156,19 +151,13 @@ def test_without_the_label_of_the_database_nothing_is_written(life: Outcome) -> 
     }
 
 
-@pytest.mark.cell(
-    "powers-withdrawn",
-    "each tunable and label is taken away in turn: that function fails, with its AVC",
-)
+@WITHDRAWN
 def test_without_the_label_of_the_secret_only_static_files_are_served(life: Outcome) -> None:
     assert did(life, "secret-label-gone") == {"list": 500, "static": 200}
     assert denied(life, "secret-label-gone") == {("httpd_t", "shadow_t", "file", "read")}
 
 
-@pytest.mark.cell(
-    "serving",
-    "the site is used: pages, uploads, media, database, log; nothing is denied",
-)
+@SERVING
 def test_postgresql_is_reached_over_tcp(life: Outcome) -> None:
     assert did(life, "postgresql") == {"list": 200, "static": 200, "sign": 200}, life.text(
         "postgresql.log"
@@ -176,10 +165,7 @@ def test_postgresql_is_reached_over_tcp(life: Outcome) -> None:
     assert denied(life, "postgresql") == set()
 
 
-@pytest.mark.cell(
-    "powers-withdrawn",
-    "each tunable and label is taken away in turn: that function fails, with its AVC",
-)
+@WITHDRAWN
 def test_without_its_tunable_postgresql_is_out_of_reach(life: Outcome) -> None:
     assert did(life, "postgresql-off") == {"static": 200, "sign": 500}
     assert denied(life, "postgresql-off") == {
@@ -187,10 +173,15 @@ def test_without_its_tunable_postgresql_is_out_of_reach(life: Outcome) -> None:
     }
 
 
-@pytest.mark.cell(
-    "serving",
-    "the site is used: pages, uploads, media, database, log; nothing is denied",
-)
+@SERVING
+def test_postgresql_is_reached_over_its_socket_with_the_tunable_for_tcp_off(life: Outcome) -> None:
+    assert did(life, "postgresql-socket") == {"list": 200, "static": 200, "sign": 200}, life.text(
+        "postgresql.log"
+    )
+    assert denied(life, "postgresql-socket") == set()
+
+
+@SERVING
 def test_a_rotated_log_keeps_its_label(life: Outcome) -> None:
     assert did(life, "log-rotated") == {"list": 200}
     assert denied(life, "log-rotated") == set()
@@ -201,19 +192,13 @@ def test_a_rotated_log_keeps_its_label(life: Outcome) -> None:
     }
 
 
-@pytest.mark.cell(
-    "erase-subpackage",
-    "rpm refuses to erase the policy alone, dnf takes the application along",
-)
+@ERASED_ALONE
 def test_rpm_refuses_to_erase_the_policy_alone(life: Outcome) -> None:
     assert life.text("refused.status").strip() != "0"
     assert "is needed by (installed) guestbook-" in life.text("refused.log")
 
 
-@pytest.mark.cell(
-    "erase-subpackage",
-    "rpm refuses to erase the policy alone, dnf takes the application along",
-)
+@ERASED_ALONE
 def test_dnf_takes_the_application_along(life: Outcome) -> None:
     assert life.text("erase.status").strip() == "0", life.text("erase.log")
     assert "guestbook" not in life.text("left.packages")

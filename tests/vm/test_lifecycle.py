@@ -13,6 +13,10 @@ from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import refusals
 
 DATA = 'data   = "/var/lib/guestbook/db"'
+VERSIONS = pytest.mark.cell(
+    "versions",
+    "policy first, application, upgrades, downgrade: each succeeds, the module is active",
+)
 WORKS = {"list": 200, "static": 200, "sign": 200}
 
 
@@ -58,10 +62,7 @@ def test_the_kernel_enforces(life: Outcome) -> None:
     assert (life.enforcing, life.status) == ("Enforcing", 0)
 
 
-@pytest.mark.cell(
-    "versions",
-    "policy first, application, upgrades, downgrade: each succeeds, the module is active",
-)
+@VERSIONS
 @pytest.mark.parametrize(
     "step", ["policy-first", "application-then", "same-contexts", "changed-contexts", "downgrade"]
 )
@@ -79,10 +80,7 @@ def test_an_application_installed_after_its_policy_has_its_labels(life: Outcome)
     }
 
 
-@pytest.mark.cell(
-    "versions",
-    "policy first, application, upgrades, downgrade: each succeeds, the module is active",
-)
+@VERSIONS
 @pytest.mark.parametrize("step", ["application-then", "same-contexts", "changed-contexts"])
 def test_the_site_works_after_each_step_and_nothing_is_denied(life: Outcome, step: str) -> None:
     assert statuses(life, step) == WORKS
@@ -112,7 +110,7 @@ def test_a_downgrade_gives_the_label_back(life: Outcome) -> None:
 
 
 @pytest.mark.cell(
-    "boolean-set-after-install",
+    "tunable-set-after-install",
     "an upgrade and a downgrade keep what the administrator set",
 )
 @pytest.mark.parametrize("step", ["same-contexts", "downgrade"])

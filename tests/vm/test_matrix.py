@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matrix
 import pytest
-from vm_tools import build_matrix
+from vm_tools import kept_matrix
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.simulate.run import simulate
@@ -22,9 +22,9 @@ CELLS = {cell.name: cell for cell in matrix.cells()}
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+def packages(machine: Machine) -> tuple[Path, ...]:
     """All versions that the cells tell of."""
-    return build_matrix(tmp_path_factory.mktemp("matrix"))
+    return kept_matrix(machine.disk.parent / "packages")
 
 
 @pytest.mark.parametrize(

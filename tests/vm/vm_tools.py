@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import shutil
+import tempfile
 from pathlib import Path
+
+import shop
 
 from wsgi_sepkg import process
 from wsgi_sepkg.package.build import build, lay_out
@@ -20,33 +25,6 @@ _MORE = """
 number = 24680
 type = "{module}_port_t"
 reason = "where other programs ask for entries"
-
-[[boolean]]
-name = "httpd_can_sendmail"
-value = true
-reason = "the matrix looks what becomes of it"
-"""
-_SHOP = """
-[project]
-name = "shop"
-version = "1.0"
-summary = "A shop"
-license = "MIT"
-maintainer = "Example Ltd <packages@example.org>"
-targets = ["debian-12"]
-
-[[changelog]]
-date = 2026-11-20
-text = "1.0"
-
-[application]
-root = "/usr/share/shop"
-wsgi = "shop.wsgi:application"
-settings = "shop.settings"
-static = "none"
-
-[path]
-data = "/var/lib/shop"
 
 [[boolean]]
 name = "httpd_can_sendmail"
@@ -80,6 +58,28 @@ def build_example(folder: Path, source: Path, *settings: str) -> tuple[Path, ...
     return tuple(path for path in made.packages if not path.name.endswith(".src.rpm"))
 
 
+def kept_matrix(home: Path) -> tuple[Path, ...]:
+    """Return the packages of matrix.toml, built once for all workers: kept by what they follow."""
+    digest = hashlib.sha256()
+    folders = [ROOT / name for name in ("src", "specs", "templates", "examples/guestbook")]
+    inputs = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    for path in sorted([*inputs, Path(__file__), Path(shop.__file__)]):
+        if path.suffix != ".pyc":
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    home.mkdir(exist_ok=True)
+    kept = home / digest.hexdigest()[:16]
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(dir=home) as work:
+                made = Path(work) / "all"
+                made.mkdir()
+                for package in build_matrix(Path(work)):
+                    shutil.move(package, made)
+                made.rename(kept)
+    return tuple(sorted(kept.iterdir()))
+
+
 def build_matrix(folder: Path) -> tuple[Path, ...]:
     """Return the packages that matrix.toml tells of."""
     found = []
@@ -102,18 +102,8 @@ def build_matrix(folder: Path) -> tuple[Path, ...]:
             found += _at_400(folder / version, source, settings)
         else:
             found += build_example(folder / version / "made", source, *settings)
-    shop = folder / "shop"
-    files = {
-        "manage.py": "import django\n",
-        "shop/__init__.py": "",
-        "shop/wsgi.py": "application = print\n",
-        "shop/settings.py": "DEBUG = False\n",
-        "wsgi-sepkg.toml": _SHOP,
-    }
-    for name, content in files.items():
-        (shop / name).parent.mkdir(parents=True, exist_ok=True)
-        (shop / name).write_text(content, encoding="utf-8")
-    found += build_example(folder / "made", shop)
+    wanted = shop.description(shop.boolean("httpd_can_sendmail"))
+    found += build_example(folder / "made", shop.source(folder / "shop", wanted))
     policy = folder / "system-policy.spec"
     policy.write_text(_POLICY, encoding="utf-8")
     return (*found, *_rpmbuild(policy, folder / "system-policy", folder))

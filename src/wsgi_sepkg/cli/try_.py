@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,18 @@ def try_packages(
             dir_okay=False,
         ),
     ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            "--image",
+            metavar="FILE",
+            help="A cloud image of yours (qcow2 with cloud-init) instead of the built-in machine.",
+        ),
+    ] = None,
+    memory: Annotated[
+        int,
+        typer.Option("--memory", metavar="MIB", help="The machine's memory.", min=64),
+    ] = 3072,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="The longest it may take.")
     ] = 900.0,
@@ -43,11 +56,15 @@ def try_packages(
     from wsgi_sepkg.machine.image import prepare
     from wsgi_sepkg.report import trial as report
 
+    def note(text: str) -> None:
+        common.note(text, quiet or format_ is common.Format.json)
+
     common.state["format"] = format_
-    trial.suited(rpms)
+    trial.suited(rpms, foreign=image is not None)
     with common.progress("making the machine, once; then booting it", quiet):
-        image = prepare(lambda text: common.note(text, quiet or format_ is common.Format.json))
-        result = trial.attempt(Machine.of(image), rpms, script, limit=timeout)
+        machine = Machine.of_disk(image) if image else Machine.of(prepare(note))
+        machine = replace(machine, memory=memory)
+        result = trial.attempt(machine, rpms, script, limit=timeout)
     if format_ is common.Format.json:
         common.show(json.dumps(report.as_dict(result), indent=2, sort_keys=True))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,17 @@ from functools import cache
 from pathlib import Path
 
 from wsgi_sepkg import process
-from wsgi_sepkg.errors import MachineFailed
-from wsgi_sepkg.machine.image import Image
+from wsgi_sepkg.errors import MachineFailed, UsageError
+from wsgi_sepkg.machine.image import GUEST, Image
 
-_MEMORY = 3072  # MiB
 _RESULTS = 256 * 2**20  # bytes that a job may give back
 _BOOT_LIMIT = 240.0  # seconds until the job must have begun; 21-30 are usual without KVM
+_FOREIGN_BOOT_LIMIT = 600.0  # the same for a user's disk, whose cloud-init has more to do
+_QCOW2 = b"QFI\xfb"  # qcow2's magic, docs/interop/qcow2.txt of qemu
+
+
+# What a kernel without enough memory says at its start, or later.
+_NO_MEMORY = ("deadlocked on memory", "Out of memory: Killed process", "invoked oom-killer")
 
 
 @dataclass(frozen=True)
@@ -52,19 +58,43 @@ class Outcome:
 class Machine:
     """A machine to run jobs in. ``disk`` is never changed: each job has its copy on write.
 
-    ``form`` is how the disk is written, raw or qcow2; ``selinux`` whether the kernel has it.
+    ``kernel`` and ``initrd`` are None where the disk boots by itself: a user's disk, in which
+    cloud-init begins the job, and which reaches the network. ``form`` is how the disk is written,
+    raw or qcow2; ``selinux`` whether the kernel has it; ``memory`` is in MiB.
     """
 
-    kernel: Path
-    initrd: Path
+    kernel: Path | None
+    initrd: Path | None
     disk: Path
     form: str = "raw"
     selinux: bool = True
+    memory: int = 3072
 
     @classmethod
     def of(cls, image: Image) -> Machine:
         """Return the machine of an image."""
         return cls(image.kernel, image.initrd, image.disk)
+
+    @classmethod
+    def of_disk(cls, disk: Path) -> Machine:
+        """Return the machine of a user's qcow2. Raises UsageError when it is none."""
+        try:
+            with disk.open("rb") as file:
+                magic = file.read(len(_QCOW2))
+        except OSError as exc:
+            raise UsageError(f"{disk} cannot be read: {exc.strerror}") from exc
+        if magic != _QCOW2:
+            raise UsageError(
+                f"{disk} is not a qcow2 image",
+                "take the cloud image (qcow2) of the distribution, or turn another form into one "
+                f"with `qemu-img convert -O qcow2 {disk.name} NEW.qcow2`",
+            )
+        return cls(None, None, disk.absolute(), "qcow2")
+
+    @property
+    def foreign(self) -> bool:
+        """Return whether the disk is a user's, not ours."""
+        return self.kernel is None
 
     def run(
         self,
@@ -84,22 +114,61 @@ class Machine:
         """
         with tempfile.TemporaryDirectory(prefix="wsgi-sepkg-machine-") as name:
             work = Path(name)
-            _write_job(work / "job.tar", script, files or {})
+            runner = {"machine-job": GUEST / "machine-job"} if self.foreign else {}
+            _write_job(work / "job.tar", script, {**(files or {}), **runner})
             results = work / "results"
             with results.open("wb") as raw:
                 raw.truncate(_RESULTS)
-            command = self._command(work / "kept" if keep else None)
-            argv = [*command, *_drive(work / "job.tar"), *_drive(results)]
+            argv = self._command(work / "kept" if keep else None)
+            argv += _drive(work / "job.tar", name="job")
+            if self.foreign:
+                from wsgi_sepkg.machine import seed
+
+                seed.write(work / "seed.iso")
+                argv += _drive(work / "seed.iso", name="seed")
+            argv += _drive(results, name="results")
             begun = time.monotonic()
+            boot = _FOREIGN_BOOT_LIMIT if self.foreign else _BOOT_LIMIT
             seen = _Console(console)
             with _started(argv) as child:
                 seen.follow(child)
-                seen.wait(child, begun + limit, begun + min(limit, _BOOT_LIMIT))
-            lasted = time.monotonic() - begun
-            outcome = _read_results(results, seen, lasted)
+                try:
+                    seen.wait(child, begun + limit, begun + min(limit, boot))
+                    outcome = _read_results(results, seen, time.monotonic() - begun)
+                except MachineFailed as exc:
+                    raise self._explained(exc, seen, child) from None
             if keep:
                 shutil.move(work / "kept", keep)
             return outcome
+
+    def _explained(
+        self, error: MachineFailed, seen: _Console, child: subprocess.Popen[bytes]
+    ) -> MachineFailed:
+        """Return ``error``, or the cause where the console or the way that qemu ended tells it."""
+        text = "\n".join(seen.lines)
+        if re.search(r"^qemu-\S+: .*(guest memory|Cannot allocate memory)", text, re.MULTILINE):
+            return MachineFailed(
+                f"this host cannot give the machine its {self.memory} MiB of memory",
+                "end other programs, or give the machine less with --memory",
+            )
+        if any(words in text for words in _NO_MEMORY):
+            return MachineFailed(
+                f"{self.memory} MiB of memory are too little for this machine",
+                "give it more with --memory",
+            )
+        if child.returncode == -signal.SIGKILL:
+            return MachineFailed(
+                "qemu was killed, as the kernel does when this host runs out of memory",
+                "end other programs, or give the machine less with --memory",
+            )
+        if self.foreign and not seen.ready.is_set():
+            return MachineFailed(
+                f"no cloud-init began the job in {self.disk.name}",
+                "the image must boot by BIOS, have cloud-init installed and enabled, and not be "
+                "limited to another source of data; the last lines of its console:\n    "
+                + (seen.tail() or "(it stayed silent)"),
+            )
+        return error
 
     def without_selinux(self) -> Machine:
         """Return the same machine, booted with SELinux disabled."""
@@ -126,15 +195,25 @@ class Machine:
         return replace(self, disk=kept, form="qcow2", selinux=True)
 
     def _command(self, overlay: Path | None = None) -> list[str]:
-        security = "security=selinux selinux=1" if self.selinux else "selinux=0"
-        append = f"root=/dev/vda rw console=ttyS0 quiet {security}"
         return [
             process.find("qemu-system-x86_64", "runs the machine"),
             *accelerator(),
-            *f"-smp 2 -m {_MEMORY} -nographic -no-reboot -nic none".split(),
-            *("-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", append),
+            *f"-smp 2 -m {self.memory} -nographic -no-reboot".split(),
+            *self._kernel(),
             *self._root(overlay),
         ]
+
+    def _kernel(self) -> list[str]:
+        if self.foreign:
+            return ["-nic", "user,model=virtio-net-pci"]
+        security = "security=selinux selinux=1" if self.selinux else "selinux=0"
+        # panic=-1: a machine that cannot go on ends at once, and says why.
+        append = (
+            f"root=/dev/vda rw console=ttyS0 quiet panic=-1 machine.job cloud-init=disabled "
+            f"{security}"
+        )
+        kernel, initrd = str(self.kernel), str(self.initrd)
+        return ["-nic", "none", "-kernel", kernel, "-initrd", initrd, "-append", append]
 
     def _root(self, overlay: Path | None) -> list[str]:
         if overlay is None:
@@ -150,7 +229,7 @@ class Machine:
         with tempfile.TemporaryDirectory(prefix="wsgi-sepkg-machine-") as name:
             job = Path(name) / "job.tar"
             _write_job(job, "", {**(files or {}), "interactive": ""})
-            argv = [*self._command(), *_drive(job)]
+            argv = [*self._command(), *_drive(job, name="job")]
             return subprocess.call(argv)
 
 
@@ -174,9 +253,17 @@ def accelerator() -> tuple[str, ...]:
     return ("-accel", "tcg,thread=multi", "-cpu", "max")
 
 
-def _drive(path: Path, form: str = "raw", snapshot: str = "off") -> list[str]:
+def _drive(
+    path: Path, form: str = "raw", snapshot: str = "off", *, name: str = "root"
+) -> list[str]:
+    """Return the options of a disk, which the machine finds by its name in /dev/disk/by-id."""
     file = str(path).replace(",", ",,")
-    return ["-drive", f"file={file},if=virtio,format={form},snapshot={snapshot},cache=unsafe"]
+    return [
+        "-device",
+        f"virtio-blk-pci,drive={name},serial={name}",
+        "-drive",
+        f"file={file},if=none,id={name},format={form},snapshot={snapshot},cache=unsafe",
+    ]
 
 
 def _write_job(path: Path, script: str, files: Mapping[str, Path | str]) -> None:
@@ -197,9 +284,13 @@ def _write_job(path: Path, script: str, files: Mapping[str, Path | str]) -> None
 
 @contextmanager
 def _started(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start qemu in a process group of its own, and leave none of it behind."""
+    """Start qemu in a process group of its own, and leave none of it behind.
+
+    The kernel ends qemu, too, when this process is killed and cannot do it.
+    """
+    guarded = [process.find("setpriv", "ends the machine with us"), "--pdeathsig", "KILL", *argv]
     child = subprocess.Popen(
-        argv,
+        guarded,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ from wsgi_sepkg.resources import cache_folder
 
 HERE = Path(__file__).resolve().parent
 GUEST = HERE / "guest"
-_FORMAT = 2  # raised when the steps below change in a way that their inputs do not show
+_FORMAT = 3  # raised when the steps below change in a way that their inputs do not show
 _MINUTES = 60.0
+_KEPT = 14 * 24 * 3600.0  # seconds after its last use that an image of other inputs is kept
 _SPARE = 6 * 2**30  # what the making takes at most, in bytes
 
 
@@ -61,6 +63,7 @@ def prepare(say: Callable[[str], None] = lambda text: None) -> Image:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not made.is_dir():
                 _make(home, made, say)
+    os.utime(made)
     return Image(made / "vmlinuz", made / "initrd", made / "disk.raw", made.name)
 
 
@@ -87,9 +90,10 @@ def _make(home: Path, made: Path, say: Callable[[str], None]) -> None:
         say("labelling and packing the machine's image")
         _pack(config, root, work)
         shutil.rmtree(root)
-        for older in home.iterdir():
-            if older.is_dir() and older != work:
-                shutil.rmtree(older, ignore_errors=True)
+        # Not at once: another checkout may run a machine from its own image now.
+        for other in home.iterdir():
+            if other.is_dir() and time.time() - other.stat().st_mtime > _KEPT:
+                shutil.rmtree(other, ignore_errors=True)
         work.rename(made)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -139,7 +143,7 @@ def _settle(config: dict[str, dict[str, list[str]]], root: Path, work: Path) -> 
     settings.write_text(f"SELINUX=enforcing\nSELINUXTYPE={store}\nSETLOCALDEFS=0\n")
     (root / "etc/hostname").write_text("machine\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost machine\n")
-    (root / "etc/fstab").write_text("/dev/vda / ext4 defaults,noatime 0 1\n")
+    (root / "etc/fstab").write_text("LABEL=root / ext4 defaults,noatime 0 1\n")
 
     units = root / "etc/systemd/system"
     _place("machine-job", root / "usr/local/sbin/machine-job", 0o755)

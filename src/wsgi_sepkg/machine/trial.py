@@ -15,21 +15,26 @@ from wsgi_sepkg.package.inspect import inspect
 _FIELD = re.compile(r'\b(\w+)=("[^"]*"|\S+)')
 _PERMISSIONS = re.compile(r"denied\s+\{ ([^}]*) \}")
 
-# $RPMS are the packages; the user's script is ./smoke.sh. Each part has its own stretch of the log.
+# The user's script is ./smoke.sh. Each part has its own stretch of the log: auditd's, or the
+# journal's where no auditd runs. Not with -q: dnf drops what scriptlets say.
 _SCRIPT = """
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-log=/var/log/audit/audit.log
-since() {
+denials() {
     sleep 1
     sync
-    tail -n "+$(($1 + 1))" $log | grep -E '^type=(USER_)?AVC .* denied ' || :
+    if [ -s /var/log/audit/audit.log ]; then
+        cat /var/log/audit/audit.log
+    else
+        journalctl -b --no-pager -o cat
+    fi | grep -E '(^type=(USER_)?AVC|avc: ) .*denied ' || :
 }
-mark=$(wc -l <$log)
-dnf -y -q --disablerepo='*' --releasever=12 install ./packages/*.rpm >"$OUT/install.log" 2>&1
+since() { denials | tail -n "+$(($1 + 1))"; }
+mark=$(denials | wc -l)
+dnf -y @options@ install ./packages/*.rpm >"$OUT/install.log" 2>&1
 echo $? >"$OUT/install.status"
 semodule -lfull | cat >"$OUT/modules"
 since "$mark" >"$OUT/install.avc"
-mark=$(wc -l <$log)
+mark=$(denials | wc -l)
 if [ -e smoke.sh ]; then
     bash ./smoke.sh >"$OUT/script.log" 2>&1 </dev/null
     echo $? >"$OUT/script.status"
@@ -39,6 +44,10 @@ echo $? >"$OUT/verify.status"
 since "$mark" >"$OUT/script.avc"
 ps -eLo label,comm | sort | uniq -c >"$OUT/domains"
 """
+# The built-in machine has no repositories. A user's has those that it has; without a network they
+# are passed over.
+_OPTIONS = "--disablerepo='*' --releasever=12"
+_FOREIGN_OPTIONS = "--setopt=skip_if_unavailable=1"
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,10 @@ class Trial:
     ``installing`` are denials of the transaction itself, ``running`` of all that came after it.
     ``script`` is the exit status of the user's script, None when there was none. ``domains`` are
     the domains of processes with their commands, kernel threads and the system's own left out.
+    ``system`` is the distribution that the machine runs.
     """
 
+    system: str
     packages: tuple[str, ...]
     enforcing: str
     installed: bool
@@ -90,11 +101,12 @@ class Trial:
         )
 
 
-def suited(paths: Sequence[Path]) -> tuple[str, ...]:
+def suited(paths: Sequence[Path], foreign: bool = False) -> tuple[str, ...]:
     """Return the NEVRAs of packages that the built-in machine can take.
 
-    Raises NotAnRpm; UsageError for a source package; WrongHost for a package of another target,
-    since its policy was compiled against another base policy and would not load here.
+    ``foreign`` asks for a user's machine, which takes packages of every target. Raises NotAnRpm;
+    UsageError for a source package; WrongHost for a package of another target, since its policy was
+    compiled against another base policy and would not load here.
     """
     here = targets.load("debian-12")
     others = {t.dist: t for t in map(targets.load, targets.names()) if t.dist != here.dist}
@@ -103,12 +115,13 @@ def suited(paths: Sequence[Path]) -> tuple[str, ...]:
         package = inspect(path)
         if package.nevra.arch in ("src", "nosrc"):
             raise UsageError(f"{path.name} is a source package", "give the binary packages")
-        for dist, other in others.items():
+        for dist, other in () if foreign else others.items():
             if package.nevra.release.endswith(dist):
                 raise WrongHost(
                     f"{path.name} was built for {other.title}; this machine runs {here.title}",
                     "a policy loads with the base policy that it was compiled against: build it "
-                    "with --target debian-12 for this machine",
+                    "with --target debian-12 for this machine, or give an image of that release "
+                    "(--image)",
                 )
         nevras.append(str(package.nevra))
     return tuple(nevras)
@@ -126,17 +139,19 @@ def attempt(
 
     ``limit`` is in seconds. Raises what ``suited`` and ``Machine.run`` raise.
     """
-    nevras = suited(packages)
+    nevras = suited(packages, machine.foreign)
     files: dict[str, Path | str] = {f"packages/{path.name}": path for path in packages}
     if script is not None:
         files["smoke.sh"] = script
-    return _read(nevras, machine.run(_SCRIPT, files, limit=limit, console=console))
+    text = _SCRIPT.replace("@options@", _FOREIGN_OPTIONS if machine.foreign else _OPTIONS)
+    return _read(nevras, machine.run(text, files, limit=limit, console=console))
 
 
 def _read(nevras: tuple[str, ...], outcome: Outcome) -> Trial:
     script = outcome.text("script.status").strip()
     ours = {nevra.rsplit("-", 2)[0].removesuffix("-selinux").replace("-", "_") for nevra in nevras}
     return Trial(
+        system=outcome.text("system").strip(),
         packages=nevras,
         enforcing=outcome.enforcing,
         installed=outcome.text("install.status").strip() == "0",

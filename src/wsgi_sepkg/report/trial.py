@@ -15,7 +15,9 @@ def as_dict(trial: Trial) -> dict[str, object]:
 
 def as_text(trial: Trial, verbose: bool = False) -> str:
     """Return what happened; with ``verbose`` the logs too, which a failure always shows."""
-    lines = [f"machine: {trial.enforcing}, booted in {trial.booted:.0f} s"]
+    lines = [
+        f"machine: {trial.system or 'unknown'}, {trial.enforcing}, booted in {trial.booted:.0f} s"
+    ]
     lines.append(f"installed: {', '.join(trial.packages)}" if trial.installed else "not installed")
     if verbose or not trial.installed:
         lines += _indented(trial.install_log)

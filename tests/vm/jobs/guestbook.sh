@@ -2,6 +2,10 @@
 . ./lib.sh
 set -u
 
+(. /etc/os-release && echo "$PRETTY_NAME, kernel $(uname -r)") >"$OUT/versions"
+dpkg-query -W -f '${Package} ${Version}\n' selinux-policy-default policycoreutils rpm dnf apache2 \
+    libapache2-mod-wsgi-py3 python3-django postgresql-15 >>"$OUT/versions"
+
 step before
 store >"$OUT/store.before"
 semodule -lfull | cat >"$OUT/modules.before"
@@ -87,6 +91,15 @@ step postgresql-off
 setsebool guestbook_connect_postgresql off
 serve
 client static sign
+
+# Through the socket the server knows www-data by his account. The tunable is still off.
+runuser -u postgres -- psql -q -d guestbook -c 'create user "www-data"' \
+    -c 'reassign owned by guestbook to "www-data"' >>"$OUT/postgresql.log" 2>&1
+printf 'GUESTBOOK_DB_HOST=\nGUESTBOOK_DB_USER=www-data\nGUESTBOOK_DB_PASSWORD_FILE=\n' \
+    >>/etc/guestbook/guestbook.conf
+step postgresql-socket
+serve
+client list static sign
 setsebool guestbook_connect_postgresql on
 
 step log-rotated

@@ -39,5 +39,5 @@ pages() {
 
 same_store() {
     store >"$OUT/$1.now"
-    cmp -s "$OUT/$1.before" "$OUT/$1.now"
+    diff "$OUT/$1.before" "$OUT/$1.now"
 }
