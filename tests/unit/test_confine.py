@@ -145,16 +145,17 @@ def test_no_process_executes_a_program_of_the_host():
     policy = derived()
     for domain in policy.domains:
         assert "corecmd_mmap_bin_files" in calls(policy, domain.name)
-        assert not calls(policy, domain.name) & {"corecmd_exec_bin", "corecmd_exec_shell"}
+        assert "can_exec" not in calls(policy, domain.name)
 
 
 def test_helpers_are_a_power_of_the_worker_behind_a_tunable():
     policy = derived(powers=["helpers"])
-    assert "corecmd_exec_bin" in calls(policy, "my_shop_worker_t")
+    assert "can_exec" in calls(policy, "my_shop_worker_t")
     # A worker that shares the web's domain makes that domain the worker's.
-    assert "corecmd_exec_bin" not in calls(policy, "my_shop_manage_t")
+    assert "can_exec" in calls(policy, "my_shop_t")
+    assert "can_exec" not in calls(policy, "my_shop_manage_t")
     guarded = list(statements(policy, "my_shop_worker_t", tunable="my_shop_run_helpers"))
-    assert any(isinstance(b, Call) and b.macro == "corecmd_exec_bin" for b in guarded)
+    assert any(isinstance(b, Call) and b.macro == "can_exec" for b in guarded)
 
 
 def test_names_are_looked_up_without_nsswitch():
@@ -243,7 +244,12 @@ def test_every_power_grants_something_with_its_reason(power):
     with_it, without = derived(powers=[power], **words), derived()
     added = [s for s in with_it.statements if s not in without.statements]
     assert added
-    assert all(s.why.key == "power[0]" and "wanted" in s.why.reason for s in added)
+    named = [s for s in added if s.why.key == "power[0]"]
+    assert named
+    assert all("wanted" in s.why.reason for s in named)
+    # A type transition is never conditional: two tunables could not share it.
+    rest = {s.body.macro for s in added if s not in named}
+    assert rest <= {"fs_tmpfs_filetrans"}
 
 
 def test_execmem_needs_a_waiver(tmp_path, monkeypatch):

@@ -18,10 +18,19 @@ from typing import Any
 
 from wsgi_sepkg.errors import WsgiSepkgError
 from wsgi_sepkg.package.tree import Tree
-from wsgi_sepkg.policy import buildcheck
+from wsgi_sepkg.policy import buildcheck, invariants
 from wsgi_sepkg.policy.compile import Headers, compile_modules, keys_for
+from wsgi_sepkg.policy.invariants import PowerTable
 from wsgi_sepkg.policy.model import BooleanSetting, Policy, RoleTypes, Rule
-from wsgi_sepkg.targets import Facts
+from wsgi_sepkg.policy.reach import (
+    PROBE,
+    PROBE_DOMAIN,
+    PROBE_SOURCE,
+    Reach,
+    SetoolsMissing,
+    read,
+)
+from wsgi_sepkg.targets import Facts, Target
 
 OK, FAILED, WARNING, NOT_CHECKED = "ok", "failed", "warning", "not checked"
 _STATUS = {"CHECKED": OK, "FAILED": FAILED, "WARNING": WARNING, "NOT CHECKED": NOT_CHECKED}
@@ -56,6 +65,7 @@ class CheckReport:
     findings: tuple[Finding, ...]
     paths: tuple[PathLabel, ...]
     adds: dict[str, tuple[str, ...]]
+    power: PowerTable | None = None
 
     @property
     def ok(self) -> bool:
@@ -77,8 +87,14 @@ def check(
     """
     with tempfile.TemporaryDirectory(prefix="wsgi-sepkg-check-") as temporary:
         work = keep if keep is not None else Path(temporary)
+        confined = bool(tree.policy.processes)
         files = compile_modules(
-            tree.policy, tree.sources, tree.loaded.target, headers, work / "modules"
+            tree.policy,
+            tree.sources,
+            tree.loaded.target,
+            headers,
+            work / "modules",
+            {PROBE: PROBE_SOURCE} if confined else {},
         )
         report = buildcheck.Report(echo=False)
         expectations = buildcheck.parse_expectations(tree.sources["policy-check.json"].decode())
@@ -89,7 +105,8 @@ def check(
             buildcheck.run(job, str(work), report)
         except buildcheck.BuildCheckError as exc:
             raise WsgiSepkgError(str(exc)) from exc
-        texts = [buildcheck.module_cil(str(f)) for f in files]
+        own = [f for f in files if f.stem != PROBE]
+        texts = [buildcheck.module_cil(str(f)) for f in own]
         return examine(tree, json.loads(report.as_json()), texts, work / "root", policy_root)
 
 
@@ -103,17 +120,23 @@ def examine(
     policy = tree.policy
     findings = [
         Finding(_STATUS[entry["status"]], entry["text"], entry.get("key", ""))
-        for entry in result["results"]
+        for entry in without_probe(result["results"])
     ]
     findings += kept_labels(policy, tree.loaded.target.facts)
     findings += expired_waivers(policy, datetime.date.today())
     paths: tuple[PathLabel, ...] = ()
+    power = None
     cils = [buildcheck.read_cil(text) for text in texts]
     if (linked_root / "etc/selinux").is_dir():
         linked = buildcheck.find_store(str(linked_root))
         base = buildcheck.find_store(str(policy_root))
-        findings += refusals(policy, cils, linked, base)
-        paths = payload_labels(tree, linked)
+        reach = None
+        if policy.processes:
+            reach = read_domains(policy, tree.loaded.target, buildcheck.linked_policy(linked))
+            found, power = domains_of(policy, tree.loaded.target, reach)
+            findings += found
+        findings += refusals(policy, cils, linked, base, reach)
+        paths = payload_labels(tree, linked, reach)
     adds = {
         "types": tuple(sorted(set().union(*(c.types for c in cils)))),
         "file contexts": tuple(
@@ -140,7 +163,63 @@ def examine(
         tuple(findings),
         paths,
         adds,
+        power,
     )
+
+
+def read_domains(policy: Policy, target: Target, linked: str) -> Reach | None:
+    """Return what the processes' domains may do in a linked policy, None without setools."""
+    names = [p.domain for p in policy.processes]
+    try:
+        return read(
+            linked,
+            [*names, policy.server_domain, PROBE_DOMAIN],
+            {t.name: t.default for t in policy.tunables},
+            target.facts.booleans,
+            invariants.attributes(),
+        )
+    except SetoolsMissing:
+        return None
+
+
+def domains_of(
+    policy: Policy, target: Target, reach: Reach | None
+) -> tuple[list[Finding], PowerTable | None]:
+    """Ask the linked policy about every process: the invariants, and the figures of its power.
+
+    The figures need the probe (``reach.PROBE_SOURCE``) in the linked policy; without it they are
+    left out.
+    """
+    if reach is None:
+        text = "built-in invariants: the Python module setools is not installed (python3-setools)"
+        return [Finding(NOT_CHECKED, text)], None
+    names = [p.domain for p in policy.processes]
+    shipped = target.facts.booleans
+    broken = list(invariants.broken(policy, reach, target))
+    found = []
+    for name, domain, text in broken:
+        what, _ = invariants.INVARIANTS[name]
+        keys = ", ".join(sorted({p.key for p in policy.processes if p.domain == domain}))
+        if name == "start":
+            sentence = f"invariant {name}: {domain} is not started: {text}"
+        else:
+            sentence = f"invariant {name}: {domain} may {text}; no process may {what}"
+        found.append(Finding(FAILED, sentence, keys))
+    for name in invariants.INVARIANTS:
+        if name not in {b[0] for b in broken}:
+            what, _ = invariants.INVARIANTS[name]
+            domains = len(set(names))
+            found.append(Finding(OK, f"invariant {name}, {domains} domains: none may {what}"))
+    power = None
+    if reach.domains.keys() >= {*names, PROBE_DOMAIN, policy.server_domain}:
+        power = invariants.power_table(policy, reach, policy.server_domain, shipped)
+    return found, power
+
+
+def without_probe(entries: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return results of buildcheck without what they say about the probe, which no package has."""
+    kept = [e for e in entries if not e["text"].startswith(f"{PROBE}:")]
+    return [{**e, "text": e["text"].replace(f"{PROBE}, ", "", 1)} for e in kept]
 
 
 _WRITTEN = frozenset({"media", "data", "log", "cache", "socket", "runtime", "temporary"})
@@ -191,14 +270,18 @@ def _deny(source: str, target: str, class_: str, permission: str, reason: str) -
     )
 
 
-def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> list[Finding]:
+def refusals(
+    policy: Policy, cils: Sequence[Any], linked: Any, base: Any, reach: Reach | None = None
+) -> list[Finding]:
     """Return what the module grants although no module of ours should, less what is waived.
 
     A grant is the module's own when the linked policy allows it and the base policy alone does not;
-    our tunables count as switched on.
+    our tunables count as switched on. The domains in ``reach`` are answered for from there: they
+    are the module's own.
     """
     own_types = {t.name for t in policy.types} | {d.name for d in policy.domains}
-    entries = {d.entry for d in policy.domains}
+    entries = {d.entry for d in policy.domains if d.entry}
+    answered = frozenset(reach.domains) & _own_domains(policy) if reach is not None else frozenset()
     domains = set(policy.application_domains)
     for cil in cils:
         domains |= {
@@ -223,7 +306,8 @@ def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> lis
                     )
         # An interface may grant to a domain of the host that the description never names: what that
         # one may do to our files by the base policy's attributes is not the application's doing.
-        if domain not in said:
+        # The invariants ask this of a process's own domain.
+        if domain not in said or domain in answered:
             continue
         for type_ in sorted({*policy.read_only_types, *entries}):
             for permission in ("write", "append", "create", "unlink"):
@@ -233,6 +317,8 @@ def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> lis
     if not policy.booleans:
         asked = [item for item in asked if _could_grant(cils, item)]
     tunables = {t.name: True for t in policy.tunables}
+    own = [item for item in asked if item.source in answered]
+    asked = [item for item in asked if item.source not in answered]
     after = buildcheck.check_access(buildcheck.linked_policy(linked), asked, tunables)
     if after and after[0].ok is None:
         return [Finding(NOT_CHECKED, f"built-in refusals: {after[0].why}")]
@@ -243,7 +329,8 @@ def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> lis
         if o.ok is False and o.why.startswith("granted")
     }
     suspects = [item for item in suspects if item not in before]
-    suspects = without_inherited(policy, suspects, buildcheck.linked_policy(linked), tunables)
+    if reach is not None:
+        suspects += [item for item in own if _granted(reach, item)]
     switched = granted_by_booleans(policy, base, suspects)
     found = []
     waived = {w.grant for w in policy.waivers}
@@ -275,29 +362,23 @@ def refusals(policy: Policy, cils: Sequence[Any], linked: Any, base: Any) -> lis
     return found
 
 
-def without_inherited(
-    policy: Policy, suspects: Sequence[Any], linked: str, tunables: dict[str, bool]
-) -> list[Any]:
-    """Leave out what a process's domain may do to a file that it was handed open only.
+def _own_domains(policy: Policy) -> frozenset[str]:
+    return frozenset(p.domain for p in policy.processes)
 
-    Fedora's base policy lets every domain append to files of users, and every daemon to logs, but
-    open none of them: that is the doing of whoever starts it.
+
+def _granted(reach: Reach, item: Any) -> bool:
+    """Tell whether a process's domain has what is refused.
+
+    Not what it may do to a file that it was only handed open: Fedora's base policy lets every
+    domain append to files of users, but open none; that is the doing of whoever starts it.
     """
-    own = {p.domain for p in policy.processes}
-    handed = [
-        item
-        for item in suspects
-        if item.source in own and item.cls == "file" and item.permissions[0] in ("append", "write")
-    ]
-    opened = {
-        (o.expectation.source, o.expectation.target)
-        for o in buildcheck.check_access(
-            linked, [i._replace(permissions=("open",)) for i in handed], tunables
-        )
-        if o.ok is False
-    }
-    left_out = {i for i in handed if (i.source, i.target) not in opened}
-    return [item for item in suspects if item not in left_out]
+    domain = reach.domains[item.source]
+    target = "self" if item.target == item.source else item.target
+    permission = item.permissions[0]
+    if not domain.may(target, item.cls, permission):
+        return False
+    handed = item.cls == "file" and permission in ("append", "write")
+    return not handed or domain.may(target, "file", "open")
 
 
 def _could_grant(cils: Sequence[Any], item: Any) -> bool:
@@ -342,7 +423,7 @@ def granted_by_booleans(
     return found
 
 
-def payload_labels(tree: Tree, linked: Any) -> tuple[PathLabel, ...]:
+def payload_labels(tree: Tree, linked: Any, reach: Reach | None = None) -> tuple[PathLabel, ...]:
     """Return each path of the application package with its label and who may write it."""
     plan = tree.plan.application
     if plan is None:
@@ -361,6 +442,14 @@ def payload_labels(tree: Tree, linked: Any) -> tuple[PathLabel, ...]:
     vectors = [_deny(domain, type_, "file", "write", "") for domain, type_ in wanted]
     vectors += [_deny(domain, type_, "file", "append", "") for domain, type_ in wanted]
     granted: dict[str, set[str]] = {}
+    if reach is not None:
+        answered = frozenset(reach.domains)
+        for item in vectors:
+            domain = reach.domains.get(item.source)
+            if domain and (item.target, "file", item.permissions[0]) in domain.vectors:
+                word = item.source + (" (append)" if item.permissions[0] == "append" else "")
+                granted.setdefault(item.target, set()).add(word)
+        vectors = [item for item in vectors if item.source not in answered]
     for outcome in buildcheck.check_access(buildcheck.linked_policy(linked), vectors):
         if outcome.ok is False and outcome.why.startswith("granted"):
             word = outcome.expectation.source

@@ -76,9 +76,16 @@ def _given_headers(target: Target, given: Path) -> Headers:
 
 
 def compile_modules(
-    policy: Policy, sources: Mapping[str, bytes], target: Target, headers: Headers, work: Path
+    policy: Policy,
+    sources: Mapping[str, bytes],
+    target: Target,
+    headers: Headers,
+    work: Path,
+    beside: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Compile ``sources`` in the folder ``work``; return the module files, the ports module last.
+
+    ``beside``: the .te of further modules by name, compiled in the same run and returned first.
 
     Raises BuildFailed, naming the keys of the description behind the failing lines, or ToolMissing.
     """
@@ -90,11 +97,16 @@ def compile_modules(
         text = sources[f"{module}.{suffix}"]
         text += sources.get(f"local.{suffix}", b"")
         (work / f"{module}.{suffix}").write_bytes(text)
+    further = beside or {}
+    for name, source in further.items():
+        (work / f"{name}.te").write_text(source, encoding="utf-8")
+        for suffix in ("fc", "if"):
+            (work / f"{name}.{suffix}").write_text("", encoding="utf-8")
     command: list[str | Path] = ["make", "-f", headers.makefile, "NAME=targeted"]
     if headers.folder is not None:
         command.append(f"HEADERDIR={headers.folder}")
     command.append(f"CHECKMODULE={_checkmodule(target)}")
-    command.append(f"{module}.pp")
+    command += [f"{name}.pp" for name in (*further, module)]
     log = work / "compile.log"
     try:
         process.run(command, cwd=work, log=log)
@@ -102,7 +114,7 @@ def compile_modules(
         te = sources[f"{module}.te"].decode()
         exc.log = _kept_log(exc, module)
         raise compile_failure(exc, module, te) from exc
-    files = [work / f"{module}.pp"]
+    files = [work / f"{name}.pp" for name in (*further, module)]
     if policy.ports:
         ports = work / f"{policy.ports_module}.cil"
         ports.write_bytes(sources[ports.name])

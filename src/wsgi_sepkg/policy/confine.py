@@ -24,7 +24,14 @@ from wsgi_sepkg.policy.model import (
     Why,
 )
 from wsgi_sepkg.project import names
-from wsgi_sepkg.project.processes import Process, groups, own_types, powers, processes
+from wsgi_sepkg.project.processes import (
+    Process,
+    groups,
+    own_types,
+    powers,
+    processes,
+    shared_memory,
+)
 from wsgi_sepkg.targets import DomainGrant, domains
 
 if TYPE_CHECKING:
@@ -149,6 +156,8 @@ class Confinement:
             member_of = frozenset[str]().union(*(groups(p) for p in self.of(domain)))
             if any(self.connects(domain)):
                 member_of |= {"tcp"}
+            if domain in shared_memory(self.d, self.target):
+                member_of |= {"shares"}
             for grant in self.rules.grants:
                 if grant.groups & member_of:
                     self.grant(grant, domain)
@@ -207,6 +216,7 @@ class Confinement:
                 for source, permission in rules:
                     rule = Rule("allow", source, type_, ("tcp_socket",), (permission,))
                     self.derivation.add(rule, Why(f"port[{index}]", why.reason))
+                    self.derivation.named_ports.add((source, type_, "tcp_socket", permission))
                     self.promise(True, source, type_, "tcp_socket", (permission,), why)
 
     def powers(self) -> None:
@@ -223,6 +233,19 @@ class Confinement:
                     self.derivation.add(parse_call(text, words), why, tunable)
                 for text in known.rules:
                     self.derivation.add(parse_rule(text, words), why, tunable)
+                for type_ in known.ports:
+                    named = (domain, type_, "tcp_socket", "name_connect")
+                    self.derivation.named_ports.add(named)
+
+    def static_writers(self) -> frozenset[str]:
+        """Return the domains with the power to write static files."""
+        chosen = powers(self.d, self.target)
+        return frozenset(
+            process.domain
+            for index, some in chosen.items()
+            if self.d.power[index].name == "collect-static"
+            for process in some
+        )
 
     def served(self) -> None:
         """The web server reads static and media files, and walks there; nothing else."""

@@ -190,6 +190,7 @@ class Derivation:
         self.server_domain = target.servers[server].domain
         self.statements: list[Statement] = []
         self.promises: list[Promise] = []
+        self.named_ports: set[tuple[str, str, str, str]] = set()
         self.confinement = Confinement(self) if processes.confined(description) else None
         self.own = names.own_types(description, target)
         # Domains of the application: its processes', or the web server's that it stays in.
@@ -260,6 +261,9 @@ class Derivation:
                 )
             ),
             processes=processes.processes(self.d, self.target),
+            powers=tuple(power.name for power in self.d.power),
+            named_ports=frozenset(self.named_ports),
+            server_domain=self.server_domain,
         )
 
     def own_domains(self) -> Iterator[OwnDomain]:
@@ -353,7 +357,10 @@ class Derivation:
             class_ = "sock_file" if used.use.name == "socket" else "file"
             self.promise(True, used.type, class_, may, why)
             if used.type in self.own:
-                self.promise(False, used.type, class_, must_not, why)
+                writers = self.confinement.static_writers() if self.confinement else frozenset()
+                for domain in self.domains:
+                    if used.use.name != "static" or domain not in writers:
+                        self.promise(False, used.type, class_, must_not, why, source=domain)
 
     def tmpfiles(self, used: names.UsedPath) -> None:
         """Let systemd-tmpfiles make the folder at boot, where a family does not by itself."""
@@ -504,9 +511,12 @@ class Derivation:
             base = names.base_port_type(self.facts, "tcp", connect.port)
             type_ = base or names.connect_type(self.d, connect)
             self.add(Rule("allow", domain, type_, ("tcp_socket",), ("name_connect",)), why, tunable)
+            self.named_ports.add((domain, type_, "tcp_socket", "name_connect"))
             self.connect_promise(domain, type_, connect, why)
             return
         service = self.target.services[connect.to]
+        if service.port_type and not connect.socket:
+            self.named_ports.add((domain, service.port_type, "tcp_socket", "name_connect"))
         if connect.through == "boolean":
             self.connect_promise(domain, service.port_type, connect, why)
         elif connect.socket:
@@ -544,6 +554,7 @@ class Derivation:
                 for domain in domains:
                     rule = Rule("allow", domain, type_, (class_,), (permission,))
                     self.add(rule, why, port.tunable)
+                    self.named_ports.add((domain, type_, class_, permission))
                     if not port.tunable:
                         self.promise(True, type_, class_, (permission,), why, source=domain)
 

@@ -168,7 +168,10 @@ class Waiver(Struct, frozen=True, order=True):
 class Policy(Struct, frozen=True):
     """Everything that the policy of one application says on one target.
 
-    ``processes`` are those with a domain of their own, as ``project.processes`` describes them.
+    ``processes`` are those with a domain of their own, as ``project.processes`` describes them;
+    ``powers`` the names of what ``[[power]]`` gives them, in its order; ``named_ports`` the ports
+    that the description names for them, as (domain, port type, class, permission);
+    ``server_domain`` the web server's domain.
     """
 
     module: str
@@ -190,6 +193,9 @@ class Policy(Struct, frozen=True):
     application_domains: tuple[str, ...] = ()
     read_only_types: tuple[str, ...] = ()
     processes: tuple[Process, ...] = ()
+    powers: tuple[str, ...] = ()
+    named_ports: frozenset[tuple[str, str, str, str]] = frozenset()
+    server_domain: str = ""
 
     @property
     def ports_module(self) -> str:

@@ -250,6 +250,7 @@ class DomainPower:
     kinds: frozenset[str]
     calls: tuple[str, ...]
     rules: tuple[str, ...]
+    ports: tuple[str, ...]
     risk: str
 
 
@@ -388,6 +389,7 @@ def domains(family: str) -> DomainRules:
                 frozenset(entry["kinds"]),
                 words(entry, "calls"),
                 words(entry, "rules"),
+                words(entry, "ports"),
                 entry.get("risk", ""),
             )
             for name, entry in data["power"].items()
