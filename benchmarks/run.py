@@ -217,6 +217,38 @@ def build(runs: int) -> Row:
         )
 
 
+def side_by_side(runs: int) -> Row:
+    """Four targets with two at a time beside one at a time.
+
+    Where mock is not installed, it is the stand-in of the tests: rpmbuild on this host.
+    """
+    targets = ("el8", "el9", "el10", "fedora-43")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        environment = {"HOME": folder, "XDG_STATE_HOME": folder}
+        if shutil.which("mock") is None:
+            services = ROOT / "tests" / "services"
+            environment["PATH"] = f"{services}{os.pathsep}{os.environ['PATH']}"
+
+        def at_once(jobs: int) -> Cost:
+            out = work / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            command = [PROGRAM, "build", str(EXAMPLE), "--engine", "mock", "--jobs", str(jobs)]
+            command += ["--outdir", str(out), "-q"]
+            for name in targets:
+                command += ["--target", name]
+            return once(command, environment)
+
+        return pair(
+            "build -j 2",
+            "build -j 1, four targets",
+            0.65,
+            runs,
+            lambda: at_once(2),
+            lambda: at_once(1),
+        )
+
+
 def main() -> int:
     """Print the table; the status is 1 when a limit was passed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -224,6 +256,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     rows = [*start(options.runs * 2), check(options.runs), build(options.runs)]
+    rows.append(side_by_side(max(1, options.runs // 2)))
     print(
         f"{'command':<12}{'against':<28}{'cpu s':>8}{'cpu s':>8}{'ratio':>8}{'limit':>8}"
         f"{'wall s':>9}{'wall s':>9}{'MB':>7}"

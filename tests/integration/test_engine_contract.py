@@ -223,3 +223,17 @@ def test_one_target_does_not_stop_another(service: Service, tmp_path: Path) -> N
     assert data["debian-12"]["state"] == "failed"
     assert "--root debian-12=" in data["debian-12"]["error"]["hint"]
     assert data[TARGET]["state"] == "succeeded"
+
+
+def test_rpmbuild_builds_for_several_targets_and_tells_those_that_are_not_for_this_host(
+    tmp_path: Path,
+) -> None:
+    words = [sys.executable, "-m", "wsgi_sepkg", "build", str(EXAMPLE), "--outdir", str(tmp_path)]
+    words += ["--target", "debian-12", "--target", "el9", "--format", "json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    data = json.loads(done.stdout)["targets"]
+    assert done.returncode == 3, done.stderr
+    assert data["debian-12"]["state"] == "succeeded"
+    assert len(list((tmp_path / "debian-12").glob("*.rpm"))) == 3
+    assert data["el9"]["error"]["kind"] == "WrongHost"
+    assert "--policy-headers" in data["el9"]["error"]["hint"]

@@ -189,6 +189,23 @@ def test_the_arguments_of_mock(mock, srpm, tmp_path):
     assert call[-1].endswith(".src.rpm")
 
 
+def test_mock_behind_sudo_works_where_its_account_can(mock, srpm, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUDO_UID", "65534")
+    monkeypatch.setattr("wsgi_sepkg.engines.mock.os.geteuid", lambda: 0)
+    owners: list[int] = []
+    monkeypatch.setattr("wsgi_sepkg.engines.mock.os.chown", lambda _, uid, __: owners.append(uid))
+    (tmp_path / "closed").mkdir(mode=0o700)
+    entry = drive(mock, srpm, tmp_path / "closed", "alma+epel-9-x86_64")
+    assert entry.state is State.succeeded, entry.failure
+    assert owners == [65534]
+    (call,) = map(json.loads, (tmp_path / "calls").read_text().splitlines())
+    result = Path(call[call.index("--resultdir") + 1])
+    assert result.parent.parent == Path("/var/tmp")
+    assert Path(call[-1]).parent == result.parent
+    assert not result.parent.exists()  # fetched, and gone
+    assert len(entry.packages) == 3
+
+
 def test_no_more_mocks_than_jobs_at_once(mock, srpm, tmp_path, monkeypatch):
     monkeypatch.setenv("MOCK_STATUS", "10")
     monkeypatch.setenv("MOCK_SLEEP", "0.3")
@@ -435,6 +452,15 @@ def test_targets_of_one_source_rpm_are_one_build_of_copr(copr, srpm, tmp_path):
     assert len(el9.packages) == 3
     expect(fedora, "PackageBuildFailed", 4, "fedora-43-x86_64")
     assert (tmp_path / "fedora-43" / "build.log").is_file()
+
+
+def test_a_source_stage_that_fails_ends_every_target_with_its_log(copr, srpm, tmp_path):
+    copr.source_fails = True
+    engine = copr_engine(copr, tmp_path)
+    made = new_job(engine, srpm, tmp_path, {"el9": CHROOT, "fedora-43": "fedora-43-x86_64"})
+    Runner(made, engine, timeout=60).run()
+    for entry in made.record.entries:
+        expect(entry, "PackageBuildFailed", 4, "cannot be imported", "builder-live.log")
 
 
 @pytest.mark.parametrize("row", ["a bad or expired token", "no Copr at the address", "no token"])

@@ -48,6 +48,8 @@ class Build:
     @property
     def state(self) -> str:
         """The state of the whole, as models.Build.state derives it."""
+        if self.source == "failed":
+            return "failed"
         found = set(self.states.values())
         for state in ("canceled", "running", "starting", "pending", "waiting", "importing"):
             if state in found:
@@ -73,6 +75,7 @@ class CoprServer(Server):
         self.builds: dict[int, Build] = {}
         self.outcomes: dict[str, str] = {}
         self.pause = 0.0
+        self.source_fails = False
         self.forget_source = False
         self.plain_logs = False
 
@@ -100,6 +103,13 @@ class CoprServer(Server):
     def run(self, build: Build, srpm: Path) -> None:
         """Build in every chroot, in a thread, as the backend would."""
         time.sleep(self.pause)
+        if self.source_fails:
+            place = self.folder / "results" / "srpm-builds" / f"{build.id:08}"
+            place.mkdir(parents=True)
+            (place / "builder-live.log").write_text("error: the source RPM cannot be imported\n")
+            build.states = dict.fromkeys(build.states, "waiting")
+            build.source = "failed"
+            return
         build.source = "succeeded"
         for chroot in build.states:
             if build.states[chroot] == "canceled":

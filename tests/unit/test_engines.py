@@ -16,10 +16,11 @@ import pytest
 from templated_dictionary import TemplatedDictionary
 
 from wsgi_sepkg import process, targets
-from wsgi_sepkg.engines.base import State, decisive
+from wsgi_sepkg.engines.base import Results, State, decisive
 from wsgi_sepkg.engines.copr import Copr
 from wsgi_sepkg.engines.job import Entry, Failure, Job, Runner, Sent, exit_status
 from wsgi_sepkg.engines.koji import Koji
+from wsgi_sepkg.engines.local import Local
 from wsgi_sepkg.engines.mock import VENDORS, Mock
 from wsgi_sepkg.errors import UsageError
 from wsgi_sepkg.package import farm
@@ -255,7 +256,44 @@ def test_the_lines_that_say_why_are_the_last_that_tell(tmp_path):
     assert decisive(log) == ["foo.c: error: no such thing"]
     log.write_text("a\nb\n")
     assert decisive(log) == ["a", "b"]
+    cause = "DEBUG util.py:  No matching package to install: 'python3-absent'"
+    log.write_text(cause + "\n" + "".join(f"ERROR: step {n} cannot go on\n" for n in range(20)))
+    assert decisive(log, 4)[0] == cause
+    assert len(decisive(log, 4)) == 4
     assert decisive(None) == []
+
+
+# -- rpmbuild for several targets ------------------------------------------------------------------
+
+ENDS = {
+    "a check that found something": (
+        1,
+        {"check": {"findings": [{"status": "failed", "text": "httpd_t may write"}]}},
+        ("CheckFailed", 1, "httpd_t may write"),
+    ),
+    "another host": (3, {"error": "not here", "hint": "there"}, ("WrongHost", 3, "not here")),
+    "a failed build": (
+        4,
+        {"error": "rpmbuild failed", "hint": "x"},
+        ("BuildFailed", 4, "rpmbuild"),
+    ),
+    "a mistake": (2, {"error": "no such key", "hint": "x"}, ("UsageError", 2, "no such key")),
+    "no word": (137, None, ("BuildStopped", 4, "ended before it was done")),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_a_build_in_a_process_of_its_own_is_told(end, tmp_path):
+    status, said, (kind, wanted, text) = ENDS[end]
+    job = new_job(tmp_path, "el9")
+    submission = job.submission(job.record.sent[0])
+    submission.work.mkdir()
+    (submission.work / "status").write_text(f"{status}\n")
+    output = "warning: x\n" + (json.dumps(said, indent=2) if said else "Killed") + "\n"
+    (submission.work / "output.log").write_text(output)
+    error = Local(Path("x")).failure(submission, "", "el9", Results((), ()))
+    assert (type(error).__name__, error.exit_status) == (kind, wanted)
+    assert text in str(error)
 
 
 # -- programs that outlive their client ------------------------------------------------------------

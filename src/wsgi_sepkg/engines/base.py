@@ -161,6 +161,10 @@ _DECISIVE = re.compile(
     r"error|Error:|ERROR|FAIL|not found|No such file|No matching package|nothing provides|"
     r"Bad exit|Traceback|ImportError|cannot |denied|No space|timed? ?out",
 )
+_PLAIN = re.compile(
+    r"^\S*\s*\S*\s*(?:error: |Error: )|No matching package|nothing provides|Bad exit|"
+    r"^\w*(?:Error|Exception): |:\d+:(?:\d+:)? (?:fatal )?error"
+)
 _NOISE = re.compile(r"^(?:DEBUG|INFO)?[\s:]*(?:\+ |Child return code was: 0|warning:)")
 
 
@@ -173,9 +177,15 @@ def decisive(log: Path | None, count: int = 8) -> list[str]:
     except OSError:
         return []
     lines = [line.strip()[:300] for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if _DECISIVE.search(line) and not _NOISE.match(line)]
     # rpmbuild repeats its errors under "RPM build errors:" at the end.
-    return list(dict.fromkeys((telling or lines)[-count:]))
+    telling = list(dict.fromkeys(x for x in lines if _DECISIVE.search(x) and not _NOISE.match(x)))
+    if not telling:
+        return lines[-count:]
+    # What tools say as their last word is kept before what merely looks like trouble.
+    plain = [line for line in telling if _PLAIN.search(line)][-count:]
+    rest = [line for line in telling if line not in plain]
+    kept = {*plain, *rest[len(rest) - (count - len(plain)) :]} if len(plain) < count else {*plain}
+    return [line for line in telling if line in kept]
 
 
 def log_of(results: Results, *names: str) -> Path | None:

@@ -6,6 +6,7 @@ frontend; tokens come from the client's own file or from the environment and are
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import re
@@ -16,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 from wsgi_sepkg import targets
 from wsgi_sepkg.engines.base import Progress, Results, State, Submission, decisive, log_of
@@ -89,7 +89,7 @@ class Copr:
         self._opened: Any = None
         self._copr: Any = None
         self._known: frozenset[str] = frozenset()
-        self._asked = 0
+        self._asked: dict[str, int] = {}
 
     # -- the connection ----------------------------------------------------------------------------
 
@@ -309,20 +309,22 @@ class Copr:
         """Return the states: one request a time, of the whole build and of its chroots in turn."""
         client, url = self._client(), f"{self._url}/coprs/build/{build}"
         single = len(submission.roots) == 1
-        self._asked += 1
+        asked = self._asked[build] = self._asked.get(build, 0) + 1
+        whole = State.running
         with self._mapped("asking for the state"):
-            if single or self._asked % 2:
-                whole = client.build_proxy.get(int(build))
-                state = STATES.get(whole.state, State.running)
-                if single or not state.over:
-                    shown = state if single or not state.over else State.running
-                    return {t: Progress(shown, whole.state, url) for t in submission.roots}
+            if single or asked % 2:
+                word = client.build_proxy.get(int(build)).state
+                whole = STATES.get(word, State.running)
+                if single or not whole.over:
+                    return {t: Progress(whole, word, url) for t in submission.roots}
             chroots = client.build_chroot_proxy.get_list(int(build))
         states = {c.name: c.state for c in chroots}
         found = {}
         for target, chroot in submission.roots.items():
             word = states.get(chroot, "waiting")
-            found[target] = Progress(STATES.get(word, State.running), word, url)
+            state = STATES.get(word, State.running)
+            # A source stage that failed leaves chroots behind that never began.
+            found[target] = Progress(whole if whole.over and not state.over else state, word, url)
         return found
 
     def fetch(self, submission: Submission, build: str, target: str, folder: Path) -> Results:
@@ -333,14 +335,14 @@ class Copr:
             built = client.build_proxy.get_built_packages(int(build))
         packages: list[Path] = []
         logs: list[Path] = []
-        places = [str(one.get("result_url") or "")]
-        if one.state == "failed" and (not places[0] or not _reaches(places[0])):
-            # The source stage failed: its log is in a place of its own.
-            with self._mapped("asking for the source stage"):
-                places.append(str(client.build_proxy.get_source_chroot(int(build)).result_url))
-        for place in filter(None, places):
-            logs += self._logs(place.rstrip("/"), folder)
-        place = places[0].rstrip("/")
+        place = str(one.get("result_url") or "").rstrip("/")
+        if place:
+            logs = self._logs(place, folder)
+        if not logs and one.state not in ("succeeded", "forked"):
+            # The source stage failed: its log is in a place of its own, where there is one.
+            with contextlib.suppress(UsageError), self._mapped("asking for the source stage"):
+                source = client.build_proxy.get_source_chroot(int(build)).get("result_url")
+                logs = self._logs(str(source).rstrip("/"), folder) if source else []
         if place and one.state in ("succeeded", "forked"):
             known = (built.get(chroot) or {}).get("packages") or []
             names = [_file_name(package) for package in known] or _listed(place)
@@ -413,10 +415,6 @@ _BAD = "look at --copr-project and --root; `copr-cli list-chroots` lists the chr
 
 def _file_name(package: Mapping[str, Any]) -> str:
     return "{name}-{version}-{release}.{arch}.rpm".format(**package)
-
-
-def _reaches(url: str) -> bool:
-    return urlsplit(url).scheme in ("http", "https")
 
 
 def _listed(place: str) -> list[str]:

@@ -359,6 +359,10 @@ class Koji:
         packages: dict[str, Path] = {}
         logs: dict[str, Path] = {}
         with self._mapped("downloading the results"):
+            if not self._scratch and hub.getTaskInfo(int(build))["state"] == _CLOSED:
+                built = hub.listBuilds(taskID=int(build))
+                if built:
+                    return self._of_build(built[0], folder)
             for task in self._family(int(build)):
                 for name in sorted(hub.listTaskOutput(task["id"])):
                     if name.endswith(".rpm"):
@@ -366,12 +370,6 @@ class Koji:
                     elif name in _LOGS and (name not in logs or task["state"] == _FAILED):
                         # The failed child's logs go before those of its sisters.
                         logs[name] = self._task_file(task["id"], name, folder)
-            if not packages and hub.getTaskInfo(int(build))["state"] == _CLOSED:
-                built = hub.listBuilds(taskID=int(build))
-                if built:
-                    more = self._of_build(built[0], folder)
-                    packages |= {p.name: p for p in more.packages}
-                    logs = {p.name: p for p in more.logs} | logs
         return Results(tuple(packages.values()), tuple(logs.values()))
 
     def _family(self, task: int) -> list[dict[str, Any]]:

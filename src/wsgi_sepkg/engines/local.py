@@ -15,6 +15,7 @@ from typing import Any
 from wsgi_sepkg import errors, process
 from wsgi_sepkg.engines.base import Progress, Results, State, Submission
 from wsgi_sepkg.errors import BuildStopped, CheckFailed, WsgiSepkgError
+from wsgi_sepkg.policy.check import FAILED
 
 
 class Local:
@@ -76,8 +77,9 @@ class Local:
         text = output.read_text(encoding="utf-8", errors="replace") if output.is_file() else ""
         said = _json(text)
         if status == 1 and said.get("check"):
-            failed = [str(a.get("text", "")) for a in _failed(said["check"])]
-            lines = "".join(f"\n    {line}" for line in failed if line)
+            found = said["check"].get("findings", [])
+            failed = [str(f["text"]) for f in found if f["status"] == FAILED]
+            lines = "".join(f"\n    {line}" for line in failed)
             return CheckFailed(
                 f"the check of the policy failed{lines}",
                 f"`wsgi-sepkg check --target {target}` tells all of it",
@@ -113,7 +115,3 @@ def _json(text: str) -> dict[str, Any]:
         else:
             return found if isinstance(found, dict) else {}
     return {}
-
-
-def _failed(check: dict[str, Any]) -> list[dict[str, Any]]:
-    return [a for a in check.get("answers", []) if a.get("held") is False]

@@ -209,9 +209,13 @@ class Mock:
     def command(self, submission: Submission) -> list[str | Path]:
         """Return mock's argument list."""
         (root,) = submission.roots.values()
-        assert submission.srpm is not None
+        srpm, place = submission.srpm, _place(submission)
+        assert srpm is not None
         if root.endswith(".cfg"):
             root = str(Path(root).resolve())
+        if place != submission.work:
+            root = str(place / Path(root).name) if root.endswith(".cfg") else root
+            srpm = place / srpm.name
         defines: list[str | Path] = []
         for name, value in MACROS.items():
             defines += ["--define", f"{name} {value}"]
@@ -220,7 +224,7 @@ class Mock:
             "--root",
             root,
             "--resultdir",
-            submission.work / "result",
+            place / "result",
             # Two builds of one root side by side, ours or another's, need chroots of their own.
             "--uniqueext",
             submission.key,
@@ -228,18 +232,27 @@ class Mock:
             "root_cache",
             *defines,
             "--rebuild",
-            submission.srpm,
+            srpm,
         ]
 
     def submit(self, submission: Submission) -> str:
         """Start mock; it goes on when this program is killed."""
-        result = submission.work / "result"
+        command = self.command(submission)
+        place = _place(submission)
+        result = place / "result"
         result.mkdir(parents=True, exist_ok=True)
-        uid = os.environ.get("SUDO_UID", "")
-        if os.geteuid() == 0 and uid.isdigit():
+        if place != submission.work:
+            (root,) = submission.roots.values()
+            for folder in (place, result):
+                folder.chmod(0o755)
+            for file in [str(submission.srpm), *([root] if root.endswith(".cfg") else [])]:
+                shutil.copyfile(file, place / Path(file).name)
+                (place / Path(file).name).chmod(0o644)
+        account = _account()
+        if account is not None:
             # mock writes there as the account behind sudo.
-            os.chown(result, int(uid), -1)
-        process.start(self.command(submission), submission.work, why="building in a clean chroot")
+            os.chown(result, account, -1)
+        process.start(command, submission.work, why="building in a clean chroot")
         return submission.key
 
     def find(self, submission: Submission) -> str:
@@ -251,7 +264,7 @@ class Mock:
         (target,) = submission.roots
         status = process.ended(submission.work)
         if status is None:
-            return {target: Progress(State.running, _phase(submission.work / "result"))}
+            return {target: Progress(State.running, _phase(_place(submission) / "result"))}
         if status == 0:
             return {target: Progress(State.succeeded)}
         return {target: Progress(State.failed, f"mock ended with status {status}")}
@@ -259,12 +272,15 @@ class Mock:
     def fetch(self, submission: Submission, build: str, target: str, folder: Path) -> Results:
         """Copy RPMs and logs out of the result folder."""
         packages, logs = [], []
-        found = sorted((submission.work / "result").glob("*"))
+        place = _place(submission)
+        found = sorted((place / "result").glob("*"))
         for path in [*found, submission.work / "output.log"]:
             if path.suffix == ".rpm":
                 packages.append(Path(shutil.copyfile(path, folder / path.name)))
             elif path.suffix == ".log" and path.is_file():
                 logs.append(Path(shutil.copyfile(path, folder / path.name)))
+        if place != submission.work:
+            shutil.rmtree(place, ignore_errors=True)
         return Results(tuple(packages), tuple(logs))
 
     def failure(
@@ -312,6 +328,29 @@ def failure_of(status: int, results: Results) -> WsgiSepkgError:
     shown = "".join(f"\n    {line}" for line in lines)
     where = f"; the whole log: {log}" if log else ""
     return kind(said + shown, cure + where)
+
+
+def _account() -> int | None:
+    """Return the account that mock works as when root runs it through sudo, else None."""
+    uid = os.environ.get("SUDO_UID", "")
+    return int(uid) if os.geteuid() == 0 and uid.isdigit() else None
+
+
+def _place(submission: Submission) -> Path:
+    """Return the folder in which mock reads and writes.
+
+    It is the submission's own, unless mock works as an account that cannot reach that (root's home,
+    say): then one below /var/tmp, by the key, so that a later client finds it again.
+    """
+    account = _account()
+    elsewhere = Path("/var/tmp") / submission.key  # noqa: S108 - the key cannot be guessed
+    if account is None or account == 0:
+        return submission.work
+    for folder in submission.work.parents:
+        status = folder.stat()
+        if not (status.st_mode & 0o001 or (status.st_uid == account and status.st_mode & 0o100)):
+            return elsewhere
+    return submission.work
 
 
 def _phase(result: Path) -> str:
