@@ -84,9 +84,7 @@ def calls(policy, domain):
     return {b.macro for b in statements(policy, domain) if isinstance(b, Call)}
 
 
-def problems(description, target="debian-12", folder=None, monkeypatch=None):
-    if monkeypatch is not None:
-        monkeypatch.setattr(validate, "CONFINEMENTS", ("shared", "daemon", "service"))
+def problems(description, target="debian-12", folder=None):
     found = validate.validate(description, targets.load(target), folder)
     return {p.key: p.message for p in found if not p.warning}
 
@@ -252,15 +250,15 @@ def test_every_power_grants_something_with_its_reason(power):
     assert rest <= {"fs_tmpfs_filetrans"}
 
 
-def test_execmem_needs_a_waiver(tmp_path, monkeypatch):
+def test_execmem_needs_a_waiver(tmp_path):
     words = {"powers": ["execmem"], "execmem": {"by": ["web"]}}
-    assert "power[0]" in problems(described(**words), folder=tmp_path, monkeypatch=monkeypatch)
+    assert "power[0]" in problems(described(**words), folder=tmp_path)
     waiver = {
         "grant": "my_shop_t self:process execmem",
         "reason": "a compiler",
         "until": datetime.date(2099, 1, 1),
     }
-    found = problems(described(**words, waiver=[waiver]), folder=tmp_path, monkeypatch=monkeypatch)
+    found = problems(described(**words, waiver=[waiver]), folder=tmp_path)
     assert "power[0]" not in found
 
 
@@ -282,8 +280,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("key", WRONG)
-def test_a_wrong_process_is_refused_where_it_stands(key, tmp_path, monkeypatch):
-    assert key in problems(described(WRONG[key]), folder=tmp_path, monkeypatch=monkeypatch)
+def test_a_wrong_process_is_refused_where_it_stands(key, tmp_path):
+    assert key in problems(described(WRONG[key]), folder=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -300,15 +298,13 @@ def test_a_wrong_process_is_refused_where_it_stands(key, tmp_path, monkeypatch):
         "manage runserver",
     ],
 )
-def test_command_lines_that_would_leave_the_domain_are_refused(run, tmp_path, monkeypatch):
-    found = problems(
-        described({"web": WEB | {"run": run}}), folder=tmp_path, monkeypatch=monkeypatch
-    )
+def test_command_lines_that_would_leave_the_domain_are_refused(run, tmp_path):
+    found = problems(described({"web": WEB | {"run": run}}), folder=tmp_path)
     assert "process.web.run" in found
 
 
-def test_a_sound_description_has_no_problems(tmp_path, monkeypatch):
+def test_a_sound_description_has_no_problems(tmp_path):
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "wsgi.py").write_text("")
     for target in targets.names():
-        assert problems(described(), target, tmp_path, monkeypatch) == {}
+        assert problems(described(), target, tmp_path) == {}

@@ -25,11 +25,19 @@ COPIES = {"packaging/policy-check.py", "packaging/build-application.py"}
 FAMILY = {name: targets.load(name).family for name in targets.names()}
 
 
+DESCRIPTIONS = {
+    "guestbook": "wsgi-sepkg.toml",
+    "guestbook-service": "service.toml",
+    "guestbook-daemon": "daemon.toml",
+}
+
+
+@pytest.mark.parametrize("case", DESCRIPTIONS)
 @pytest.mark.parametrize("name", targets.names())
-def test_the_tree_of_the_example_is_the_reviewed_one(name):
-    tree = generate(load(ROOT / "examples" / "guestbook", name))
+def test_the_tree_of_the_example_is_the_reviewed_one(name, case):
+    tree = generate(load(ROOT / "examples" / "guestbook" / DESCRIPTIONS[case], name))
     made = {path: data for path, data in tree.files.items() if path not in COPIES}
-    folder = GOLDEN / f"guestbook-{FAMILY[name]}"
+    folder = GOLDEN / f"{case}-{FAMILY[name]}"
     if os.environ.get("WSGI_SEPKG_UPDATE_GOLDEN") and name in ("debian-12", "el9"):
         shutil.rmtree(folder, ignore_errors=True)
         for path, data in made.items():

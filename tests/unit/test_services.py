@@ -18,6 +18,7 @@ from wsgi_sepkg.package import plan as planning
 from wsgi_sepkg.package import services
 from wsgi_sepkg.policy.derive import derive
 from wsgi_sepkg.project.schema import Description
+from wsgi_sepkg.project.validate import validate
 
 WEB = {"kind": "web", "run": "gunicorn shop.wsgi --workers 2"}
 JOBS = {"kind": "worker", "run": "celery -A shop worker"}
@@ -407,3 +408,12 @@ def test_mod_wsgi_is_required_by_the_daemon_only():
     daemon = planned(described(confinement="daemon")).application
     assert "python3-mod_wsgi" in daemon.requires
     assert daemon.accounts == ()
+
+
+def test_nginx_needs_no_upstream_for_a_service(tmp_path):
+    def keys(**said):
+        description = described({"web": WEB}, server="nginx", **said)
+        return [p.key for p in validate(description, targets.load("el9"), tmp_path)]
+
+    assert "application.upstream" not in keys()
+    assert "application.upstream" in keys(upstream="127.0.0.1:8000")

@@ -52,7 +52,7 @@ def job_files(*packages: Path) -> dict[str, Path | str]:
 
 def build_example(folder: Path, source: Path, *settings: str) -> tuple[Path, ...]:
     """Return the binary packages of ``source``, built into ``folder`` for the machine's target."""
-    made = build(generate(load(str(source), "debian-12", list(settings))), folder, "rpmbuild")
+    made = build(generate(load(str(source), "debian-12", list(settings))), folder)
     assert made.report is not None
     assert made.report.ok
     return tuple(path for path in made.packages if not path.name.endswith(".src.rpm"))

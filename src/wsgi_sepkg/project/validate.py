@@ -68,8 +68,8 @@ _BROAD_BOOLEANS = {
 }
 # What the names of derived interfaces are made of (policy/derive.py).
 _INTERFACE_VERBS = ("read", "manage", "stream_connect", "tcp_bind", "tcp_connect")
-# Confinements that packages are written for; the policy of daemon and service is there.
-CONFINEMENTS = ("shared",)
+# What a first description chooses from.
+CONFINEMENTS = ("shared", "daemon", "service")
 # A schedule as OnCalendar= has it: words, dates and times, no %, no line break (systemd.time(7)).
 _SCHEDULE = re.compile(r"[A-Za-z0-9*][A-Za-z0-9*.,:/~ +-]{0,199}")
 # A nearest word is looked for among thousands: not for each of thousands of mistakes.
@@ -402,12 +402,6 @@ class _Checker:
         if self.value("application.root", values.path(a.root)):
             self.alive("application.root", a.root)
         self.value("application.settings", values.dotted(a.settings))
-        if a.confinement not in CONFINEMENTS:
-            self.add(
-                "application.confinement",
-                f"{a.confinement}: this version knows the shared confinement only",
-                'set confinement = "shared"',
-            )
         if a.confinement == "shared" and a.without_selinux != "run":
             self.add(
                 "application.without-selinux",
@@ -477,6 +471,11 @@ class _Checker:
         if a.server != "nginx":
             if a.upstream:
                 self.add("application.upstream", "only nginx has an upstream", "leave it out")
+            return
+        if a.confinement == "service":
+            if a.upstream:
+                message = "the process that answers the web server says where it listens"
+                self.add("application.upstream", message, "leave it out, or set process.web.listen")
             return
         socket = a.upstream.removeprefix("unix:")
         host, _, port = a.upstream.rpartition(":")
