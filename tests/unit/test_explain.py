@@ -51,6 +51,8 @@ def log(tmp_path: Path) -> Path:
         ("myapp_t tmp_t:file create path=/tmp/x comm=x", "shared"),
         ("httpd_t var_t:dir add_name name=x comm=httpd", "shared"),
         ("myapp_t unreserved_port_t:tcp_socket name_connect port=6380 comm=x", "range"),
+        ("httpd_t var_t:file read path=/srv/app/settings.py comm=httpd", "label of its own"),
+        ("myapp_t mnt_t:file read path=/mnt/share/a comm=x", "label of its own"),
     ],
 )
 def test_a_rule_that_is_too_wide_is_refused_and_never_proposed(text: str, why: str) -> None:
@@ -59,6 +61,11 @@ def test_a_rule_that_is_too_wide_is_refused_and_never_proposed(text: str, why: s
     wide = f"allow {text.split()[0]} "
     for fix in answer.fixes:
         assert not fix.grants.startswith(wide) or "[[waiver]]" in fix.cure or "type" in fix.cure
+
+
+def test_walking_through_a_shared_folder_is_no_wide_grant() -> None:
+    answer = FEDORA.answer(denial("myapp_t var_lib_t:dir search name=lib comm=x"))
+    assert not answer.refused
 
 
 def test_init_gets_no_rule_as_the_answer() -> None:

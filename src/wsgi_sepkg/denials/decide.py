@@ -631,6 +631,9 @@ class Ladder:
             return f"a write to {target} changes programs or configuration of the host"
         if writes and (member("shared-base", target) or member("temporary", target)):
             return f"{target} is shared by the files of many programs"
+        walks = asked <= {"getattr", "search"} and denial.tclass == "dir"
+        if member("base", target) and not walks:
+            return f"{target} is what lies in a place until it gets a label of its own"
         if member("wide-ports", target):
             return f"{target} is a whole range of ports"
         return ""
