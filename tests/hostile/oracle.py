@@ -194,7 +194,7 @@ def heading(head: str, quoted: bool) -> bool:
             before = text[: text.index(named[0])]
     if quoted and kind not in ("USER_AVC", "1107", "UNKNOWN[1107]"):
         raise No
-    if len(before) > 1000 or '"' in before or "'" in before:
+    if len(before.strip()) > 1000 or '"' in before or "'" in before:
         raise No
     for word in before.split():
         if "=" in word and not word.startswith(("node=", "host=")):

@@ -99,7 +99,7 @@ _JOURNAL = re.compile(r"([A-Z][A-Z0-9_]*) ")
 _OLD = re.compile(r"audit\((?P<event>[^()]{1,80})\): ?(?=avc: )")
 _RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{3}):(\d{1,20})")
 # A date by strftime("%x %T") in some locale; ausearch's own form.
-_DATE_EVENT = re.compile(r"([^()=\"'{}\x00-\x1f\x7f]{1,40}? \d\d:\d\d:\d\d\.\d{3}):(\d{1,20})")
+_DATE_EVENT = re.compile(r"([^()=:\"'{}\x00-\x1f\x7f]{1,40}? \d\d:\d\d:\d\d\.\d{3}):(\d{1,20})")
 # A time that somebody blotted out before showing the record.
 _BLOTTED_EVENT = re.compile(r"[XYZN#*]{2,}(?:[.:][XYZN#*\d]+)*")
 _ISO = re.compile(r"\d{4}-.*(?:Z|[+-]\d\d:?\d\d)")
@@ -143,7 +143,7 @@ def head(line: str) -> Head | None:
     if prefix and prefix["tag"] == "audit" and (named := _JOURNAL.match(line, at)):
         return Head(named[1], host, "", _dated(date), False, line[named.end() :])
     old = _OLD.match(line, at)
-    if old:
+    if old and prefix and prefix["tag"] in (None, "kernel"):
         stamp, interpreted = _stamp(old["event"])
         return Head("AVC", host, old["event"], stamp, interpreted, line[old.end() :])
     if line.startswith("avc: ", at):
