@@ -13,7 +13,7 @@ from dataclasses import dataclass
 # Which examples a reading keeps, by the number of its groups: {up to this many groups: examples}.
 EXAMPLES = {64: 24, 512: 8, 2048: 4}
 # The most groups that a reading keeps, and the most rejected records that it lists.
-MOST_GROUPS = 8192
+MOST_GROUPS = 4096
 MOST_REJECTED = 1000
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from wsgi_sepkg.denials import sources, summary
+from wsgi_sepkg.denials import sources
 from wsgi_sepkg.denials.model import Origin, Reading
 from wsgi_sepkg.denials.scan import REACH, Scanner
 from wsgi_sepkg.denials.tally import Tally
@@ -59,7 +56,7 @@ def tally(logs: Sequence[str | Path], *, jobs: int = 0) -> Tally:
     found = merged(parts, _each(parts, jobs))
     for name in found.logs.intersection(names):
         if Path(name).is_file():
-            found.sources[summary.source_id(Path(name))] = name
+            found.sources[sources.source_id(Path(name))] = name
     return found
 
 
@@ -80,6 +77,10 @@ def _each(parts: Sequence[Part], jobs: int) -> Iterator[Tally]:
     if jobs == 1 or len(parts) == 1:
         yield from map(read_part, parts)
         return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
     # A fork has all modules loaded; no thread of ours is running that could hold a lock.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(method)
@@ -145,7 +146,9 @@ def _whole(found: Tally, log: str, stream: BinaryIO) -> None:
     cut_short = ""
     try:
         first = next(blocks, b"")
-        if first.startswith(summary.MAGIC):
+        if first.startswith(sources.SUMMARY):
+            from wsgi_sepkg.denials import summary
+
             found.merge(summary.load(first + b"".join(blocks), log))
             return
         scanner = Scanner(found, log)

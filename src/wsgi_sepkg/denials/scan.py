@@ -29,17 +29,21 @@ _NAME = rb'(?:"[^"\n\x00-\x1f\x7f-\xff]*"|(?:[0-9A-F]{2})+)'
 _ID = rb"[A-Za-z_][A-Za-z0-9_.]{0,127}"
 _LEVEL = rb"s\d{1,5}(?::c\d{1,5}(?:[.,]c\d{1,5})*)?(?:-s\d{1,5}(?::c\d{1,5}(?:[.,]c\d{1,5})*)?)?"
 _CONTEXT = rb"%b:%b:%b(?::%b)?(?= )" % (_ID, _ID, _ID, _LEVEL)
-# The order of the fields is that of security/lsm_audit.c, so that none can be said twice.
+# The order of the fields is that of security/lsm_audit.c, so that none can be said twice. What is
+# the same in many records, verb and tail, is only cut out here; `_VERB` and `_TAIL` hold it to its
+# form once for each text.
 _FAST = re.compile(
-    rb"type=AVC msg=audit\((\d{10}\.\d{3}:\d{1,20})\): avc:  ((?:denied|granted)  \{ "
-    rb"[a-z][a-z0-9_]*(?: [a-z][a-z0-9_]*)* \}) for  pid=\d{1,10}"
+    rb"type=AVC msg=audit\((\d{10}\.\d{3}:\d{1,20})\): avc:  ([dg][^}\n]*\}) for  pid=\d{1,10}"
     rb"( comm=(" + _NAME + rb")(?: (capability=\d{1,3}) )?(?: path=(" + _NAME + rb"))?"
     rb"(?: name=(" + _NAME + rb'))?(?: dev="([^"\n\x00-\x20\x7f-\xff]*)")?)(?: ino=\d{1,20})?'
     rb"((?: ioctlcmd=0x[0-9a-f]{1,8})?(?: laddr=[0-9a-f.:]+)?(?: lport=\d{1,5})?"
     rb"(?: faddr=[0-9a-f.:]+)?(?: fport=\d{1,5})?"
     rb"(?: src=\d{1,5})?(?: dest=\d{1,5})?)"
-    rb" scontext=(" + _CONTEXT + rb" tcontext=" + _CONTEXT + rb" tclass=[a-z][a-z0-9_]*"
-    rb"(?: permissive=[01])?) ?\r?\n(?!\s*permissive=)"
+    rb" scontext=([^\r\n]*)\r?\n(?!\s*permissive=)"
+)
+_VERB = re.compile(rb"(?:denied|granted)  \{ [a-z][a-z0-9_]*(?: [a-z][a-z0-9_]*)* \}")
+_TAIL = re.compile(
+    _CONTEXT + rb" tcontext=" + _CONTEXT + rb" tclass=[a-z][a-z0-9_]*(?: permissive=[01])? ?"
 )
 _MARKS = tuple(f"{mark}=".encode() for mark in join.MARKS)
 # Beside "=AVC", what may belong to a record that matters. Up to five bytes are found fastest.
@@ -255,11 +259,12 @@ class Scanner:
         if len(self.vectors) > 20_000 or self.generation != self.tally.generation:
             self.vectors.clear()
             self.generation = self.tally.generation
-        line = m[0].decode("latin-1").rstrip("\r\n ")
-        decided = record.decision(line[line.index("avc: ") :], False)
         pile: Pile | Literal[False] | None = False
-        if decided.permissive is not None or not _longer(decided.tclass):
-            pile = self.tally.pile(key("AVC", decided))
+        if _VERB.fullmatch(verb) and _TAIL.fullmatch(tail):
+            line = m[0].decode("latin-1").rstrip("\r\n ")
+            decided = record.decision(line[line.index("avc: ") :], False)
+            if decided.permissive is not None or not _longer(decided.tclass):
+                pile = self.tally.pile(key("AVC", decided))
         if self.generation == self.tally.generation:
             self.vectors[verb, tail] = pile
         return pile

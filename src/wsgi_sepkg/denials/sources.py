@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
+import hashlib
 import io
 import json
-import lzma
 import sys
 import zlib
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from wsgi_sepkg.errors import UsageError
 
 BLOCK = 1 << 20
 
-# How a summary of denials begins; see `summary.MAGIC`.
+# A summary of denials begins with these bytes, so that it can stand wherever a log can.
 SUMMARY = b'{"wsgi_sepkg_denials":'
 _MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zst", b"BZh": "bz2"}
 
@@ -109,10 +107,10 @@ def _unpack(raw: io.RawIOBase, packed: str) -> Iterator[bytes]:
     while True:
         try:
             data = stream.read1(BLOCK)  # read() would lose what stands before a damage
-        except (EOFError, OSError, lzma.LZMAError, zlib.error) as exc:
+        except (EOFError, OSError, zlib.error) as exc:
             raise CutShort(str(exc)) from exc
         except Exception as exc:
-            if type(exc).__name__ != "ZstdError":
+            if type(exc).__name__ not in ("ZstdError", "LZMAError"):
                 raise
             raise CutShort(str(exc)) from exc
         if not data:
@@ -121,6 +119,10 @@ def _unpack(raw: io.RawIOBase, packed: str) -> Iterator[bytes]:
 
 
 def _unpackers() -> dict[str, Any]:
+    import bz2
+    import gzip
+    import lzma
+
     import zstandard
 
     def zst(raw: io.BufferedReader) -> Any:
@@ -258,3 +260,14 @@ def _export_entry(entry: dict[str, bytes]) -> bytes:
     if "_AUDIT_ID" in entry or any(w in entry.get("MESSAGE", b"") for w in words):
         return record_line(entry)
     return b"\n"
+
+
+def source_id(log: Path) -> str:
+    """What tells one log from another: size and the hash of both its ends. Raises OSError."""
+    size = log.stat().st_size
+    with log.open("rb") as stream:
+        start = stream.read(4096)
+        stream.seek(max(0, size - 4096))
+        end = stream.read(4096)
+    digest = hashlib.blake2b(start + end, digest_size=12).hexdigest()
+    return f"{digest}-{size}"

@@ -6,22 +6,16 @@ A summary may come from another host: reading it checks all that could reach a p
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import msgspec
 from msgspec import Struct
 
 from wsgi_sepkg.denials import model, record
 from wsgi_sepkg.denials.model import Denial, Notice, Origin, Stamp
 from wsgi_sepkg.denials.record import Malformed
-from wsgi_sepkg.denials.sources import SUMMARY
 from wsgi_sepkg.denials.tally import Pile, Tally
 from wsgi_sepkg.errors import UsageError
 
 VERSION = 1
-# A summary begins with these bytes, so that it can stand wherever a log can.
-MAGIC = SUMMARY
 
 
 class _Seen(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -158,17 +152,6 @@ def check(denial: Denial) -> None:
     for text in (denial.path, denial.name, denial.comm, denial.exe, *denial.command):
         if not text.isprintable():
             raise Malformed("a text that is not printable")
-
-
-def source_id(log: Path) -> str:
-    """What tells one log from another: size and the hash of both its ends. Raises OSError."""
-    size = log.stat().st_size
-    with log.open("rb") as stream:
-        start = stream.read(4096)
-        stream.seek(max(0, size - 4096))
-        end = stream.read(4096)
-    digest = hashlib.blake2b(start + end, digest_size=12).hexdigest()
-    return f"{digest}-{size}"
 
 
 def merge(parts: list[tuple[str, Tally]]) -> Tally:

@@ -69,7 +69,7 @@ class Tally:
     def __init__(self) -> None:
         self.logs: set[str] = set()
         self.sources: dict[str, str] = {}
-        """Logs that are files, by `summary.source_id`."""
+        """Logs that are files, by `sources.source_id`."""
         self.lines = 0
         self.records: Counter[str] = Counter()
         self.piles: dict[str, Pile] = {}
