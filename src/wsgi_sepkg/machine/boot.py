@@ -25,6 +25,7 @@ from wsgi_sepkg.machine.image import GUEST, Image
 _RESULTS = 256 * 2**20  # bytes that a job may give back
 _BOOT_LIMIT = 240.0  # seconds until the job must have begun; 21-30 are usual without KVM
 _FOREIGN_BOOT_LIMIT = 600.0  # the same for a user's disk, whose cloud-init has more to do
+_LEAST = 512  # MiB; with less, qemu cannot place the kernel, and says nothing
 _QCOW2 = b"QFI\xfb"  # qcow2's magic, docs/interop/qcow2.txt of qemu
 
 
@@ -151,7 +152,8 @@ class Machine:
                 f"this host cannot give the machine its {self.memory} MiB of memory",
                 "end other programs, or give the machine less with --memory",
             )
-        if any(words in text for words in _NO_MEMORY):
+        early = child.poll() is not None and not seen.ready.is_set()
+        if any(words in text for words in _NO_MEMORY) or (early and self.memory < _LEAST):
             return MachineFailed(
                 f"{self.memory} MiB of memory are too little for this machine",
                 "give it more with --memory",
