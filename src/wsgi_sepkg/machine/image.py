@@ -21,7 +21,7 @@ from wsgi_sepkg.resources import cache_folder
 
 HERE = Path(__file__).resolve().parent
 GUEST = HERE / "guest"
-_FORMAT = 3  # raised when the steps below change in a way that their inputs do not show
+_FORMAT = 4  # raised when the steps below change in a way that their inputs do not show
 _MINUTES = 60.0
 _KEPT = 14 * 24 * 3600.0  # seconds after its last use that an image of other inputs is kept
 _SPARE = 6 * 2**30  # what the making takes at most, in bytes
@@ -157,6 +157,10 @@ def _settle(config: dict[str, dict[str, list[str]]], root: Path, work: Path) -> 
     for unit in (*config["disabled"]["units"], *config["on-demand"]["units"]):
         for link in units.glob(f"*.wants/{unit}"):
             link.unlink()
+    # The first boot of a machine enables what no preset disables.
+    preset = root / "etc/systemd/system-preset/00-machine.preset"
+    preset.parent.mkdir(parents=True, exist_ok=True)
+    preset.write_text("".join(f"disable {unit}\n" for unit in config["on-demand"]["units"]))
     for unit in config["disabled"]["units"]:
         mask = units / unit
         mask.unlink(missing_ok=True)
