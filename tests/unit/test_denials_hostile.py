@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
+import lzma
+import os
+import random
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+import zstandard
+
+from wsgi_sepkg.denials import read, reading
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
 
@@ -39,8 +49,6 @@ def test_the_oracle_would_see_a_garbled_acceptance(monkeypatch):
 
 
 def test_sound_records_are_not_refused():
-    import random
-
     rng = random.Random(11)
     for _ in range(400):
         piece = mutate.record(rng).encode().decode("latin-1")
@@ -79,8 +87,6 @@ def test_sound_records_are_not_refused():
     ids=range(19),
 )
 def test_a_log_made_to_keep_the_reader_busy_ends(text):
-    import signal
-
     signal.signal(signal.SIGALRM, run.hang)
     signal.alarm(60)
     try:
@@ -88,3 +94,58 @@ def test_a_log_made_to_keep_the_reader_busy_ends(text):
     finally:
         signal.alarm(0)
     assert reading.denied == 0
+
+
+def containers() -> dict[str, bytes]:
+    """A log of sound records in every container."""
+    rng = random.Random(5)
+    text = "".join(mutate.record(rng) for _ in range(40)).encode()
+    entry = {
+        "_TRANSPORT": "audit",
+        "_AUDIT_TYPE_NAME": "AVC",
+        "_AUDIT_ID": "7",
+        "_HOSTNAME": "web1",
+        "__REALTIME_TIMESTAMP": "1700000000123456",
+        "MESSAGE": "AVC avc:  denied  { read } for  pid=1 scontext=u:r:a_t:s0 tcontext=u:r:b_t:s0 "
+        "tclass=file permissive=0",
+    }
+    fields = "".join(f"{k}={v}\n" for k, v in entry.items()).encode()
+    binary = b"MESSAGE\n" + (4).to_bytes(8, "little") + b"a\nbc\n"
+    return {
+        "gz": gzip.compress(text),
+        "xz": lzma.compress(text),
+        "bz2": bz2.compress(text),
+        "zst": zstandard.ZstdCompressor().compress(text),
+        "json": (json.dumps(entry) + "\n").encode() * 20,
+        "export": (b"__CURSOR=x\n" + fields + b"\n" + b"__CURSOR=y\n" + binary + b"\n") * 20,
+    }
+
+
+@pytest.mark.parametrize("name", containers())
+def test_a_spoilt_container_is_told_and_never_a_crash(name, tmp_path):
+    rng = random.Random(name)
+    sound = containers()[name]
+    path = tmp_path / "log"
+    path.write_bytes(sound)
+    assert read([path], jobs=1).denied >= 20
+    for _ in range(60):
+        raw = bytearray(sound)
+        for _ in range(rng.randrange(1, 4)):
+            raw[rng.randrange(len(raw))] = rng.randrange(256)
+        path.write_bytes(bytes(raw[: rng.choice((len(raw), rng.randrange(1, len(raw))))]))
+        reading = read([path], jobs=1)
+        for group in reading.groups:
+            assert group.denial.source.type.isprintable()
+
+
+def test_a_reading_process_that_is_killed_is_one_error(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    path.write_text(mutate.record(random.Random(1)) * 200)
+    monkeypatch.setattr(reading, "WORTH_A_PROCESS", 1000)
+    monkeypatch.setattr(reading, "read_part", killed)
+    with pytest.raises(reading.ReadingFailed, match="was killed"):
+        read([path], jobs=2)
+
+
+def killed(part: reading.Part) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
