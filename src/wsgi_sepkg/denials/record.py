@@ -143,7 +143,10 @@ def head(line: str) -> Head | None:
     if prefix and prefix["tag"] == "audit" and (named := _JOURNAL.match(line, at)):
         return Head(named[1], host, "", _dated(date), False, line[named.end() :])
     old = _OLD.match(line, at)
-    if old and prefix and prefix["tag"] in (None, "kernel"):
+    printk = (
+        prefix and prefix["tag"] in (None, "kernel") and not (prefix["node"] or prefix["node2"])
+    )
+    if old and printk:
         stamp, interpreted = _stamp(old["event"])
         return Head("AVC", host, old["event"], stamp, interpreted, line[old.end() :])
     if line.startswith("avc: ", at):
