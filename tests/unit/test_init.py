@@ -232,3 +232,27 @@ def test_servers_of_the_tree_and_of_the_host_are_read_too(run, site, tmp_path):
     assert description.path.log == "/var/log/notes"
     assert "celery -A notes worker" in (folder / "wsgi-sepkg.toml").read_text()
     assert run(folder, "--force", "--from", str(tmp_path / "no.conf"), answers=SURE)[0] == 2
+
+
+def test_a_unit_of_gunicorn_becomes_a_process_with_a_domain_of_its_own(run, site, tmp_path):
+    folder = site(SETTINGS)
+    unit = tmp_path / "notes.service"
+    unit.write_text(
+        "[Service]\nUser=notes\nRuntimeDirectory=notes\n"
+        "ExecStart=/usr/bin/gunicorn --workers 3 --bind unix:/run/notes/web.sock notes.wsgi\n"
+    )
+    assert run(folder, "--from", str(unit), answers=SURE)[0] == 0
+    description = load(folder).description
+    assert description.application.confinement == "service"
+    assert description.process["web"].run == "gunicorn --workers 3 notes.wsgi"
+    shared = ("application.confinement=shared", *SURE)
+    run(folder, "--force", "--from", str(unit), answers=shared)
+    assert load(folder).description.application.confinement == "shared"
+
+
+def test_an_example_of_a_configuration_gives_way_to_the_settings(run, site):
+    folder = site(SETTINGS)
+    (folder / "nginx.conf").write_text("server {\n location /media/ { alias /app/media/; }\n}\n")
+    run(folder, answers=SURE)
+    assert load(folder).description.path.media == "/var/lib/notes/media"
+    assert "/app/media as media" in (folder / "wsgi-sepkg.toml").read_text()

@@ -97,7 +97,8 @@ class Host:
     def code(self, path: str, place: Place) -> None:
         """Take the folder of the code, from the first file that says it."""
         path = posixpath.normpath(path)
-        if not self.root and re.fullmatch(r"/[A-Za-z0-9/._+@~-]+", path) and path not in SHARED:
+        deep = re.fullmatch(r"(/[A-Za-z0-9._+@~-]+){2,}", path)
+        if not self.root and deep and path not in SHARED:
             self.root, self.root_place = path, place
 
 
@@ -326,7 +327,7 @@ def _listen(host: Host, setting: str, value: str, place: Place) -> None:
         host.add("application", "upstream", f"unix:{posixpath.normpath(address)}", setting, place)
         if folder in SHARED or not folder.startswith("/run/"):
             host.note(setting, place, f"{address}: its socket needs a folder of its own in /run")
-    elif re.fullmatch(r"([\w.-]*):?[0-9]{2,5}", address):
+    elif re.fullmatch(r"([A-Za-z0-9.-]*):?[0-9]{2,5}", address):
         name, _, port = address.rpartition(":")
         here = "127.0.0.1" if name in ("", "0.0.0.0", "localhost", "127.0.0.1") else name  # noqa: S104
         host.add("application", "upstream", f"{here}:{port}", setting, place)
@@ -338,6 +339,8 @@ def _listen(host: Host, setting: str, value: str, place: Place) -> None:
 def _served(host: Host, url: str, path: str, setting: str, place: Place) -> None:
     """Keep a folder that a web server hands out; its URL tells what it is for."""
     words = f"{url} {path}".lower()
+    if re.search(r"\.\w{1,5}$", path.rstrip("/")):
+        return  # a file, as favicon.ico: its label is that of its folder
     if re.search(r"media|upload", words):
         host.path("media", path, setting, place, f"handed out as {url}")
     elif re.search(r"static|assets", words):

@@ -52,12 +52,14 @@ def discover(
     found = survey(tree)
     module = _settings(found, ask, settings)
     host = read_host(tree, found.files)
+    examples = len(host.findings)
     for file in extra:
         _more(host, file)
     place = _root(found, ask, root, Fact(host.root, host.root_place) if host.root else None)
     reader = Reader(tree, found.source, place.value)
     names = _names(reader, module)
-    findings = [*needs(reader, names), *host.findings]
+    said = needs(reader, names)
+    findings = [*said, *_examples(said, host.findings[:examples]), *host.findings[examples:]]
     targets = [known_targets.host_target() or "debian-12"]
     draft = propose(tree, found, findings, ask, place, module, reader.required, targets)
     served(draft, findings, host.processes, ask)
@@ -85,6 +87,24 @@ def _settings(found: Survey, ask: Ask, given: str) -> Fact:
             "name it with --settings; the one in manage.py is for developers",
         )
     return next((s for s in found.settings if s.value == answer), Fact(answer, Place()))
+
+
+def _examples(said: Sequence[Finding], found: Sequence[Finding]) -> list[Finding]:
+    """Return what configuration in the tree says; it gives way to the settings.
+
+    Such files are often examples, or made for a container: other folders than the settings' are
+    told, not taken.
+    """
+    uses = {f.key for f in said if f.kind == "path" and f.default}
+    paths = {f.value for f in said if f.kind == "path"}
+    result = []
+    for one in found:
+        if one.kind == "path" and one.key in uses and one.value not in paths:
+            text = f"{one.value} as {one.key}, where the settings name another folder"
+            result.append(replace(one, kind="note", key="", value=text))
+        else:
+            result.append(one)
+    return result
 
 
 def _more(host: Host, file: Path) -> None:

@@ -92,6 +92,7 @@ _CACHES = {
     "dummycache": "django.core.cache.backends.dummy.DummyCache",
     "filecache": "django.core.cache.backends.filebased.FileBasedCache",
     "locmemcache": "django.core.cache.backends.locmem.LocMemCache",
+    "locmem": "django.core.cache.backends.locmem.LocMemCache",
     "memcache": "django.core.cache.backends.memcached.PyMemcacheCache",
     "pymemcache": "django.core.cache.backends.memcached.PyMemcacheCache",
     "pylibmc": "django.core.cache.backends.memcached.PyLibMCCache",
@@ -642,6 +643,8 @@ def _text_method(
     if name in ("partition", "rpartition") and plain and str(plain[0]):
         parts = getattr(text, name)(str(plain[0]))
         return Items(tuple(Known(p, holder.place, envs) for p in parts), False, place)
+    if name in ("find", "rfind", "count") and len(plain) == 1:
+        return Known(int(getattr(text, name)(str(plain[0]))), place, envs)
     if name in ("encode", "decode"):
         return holder
     return Unknown(f"str.{name}()", place)
@@ -877,6 +880,20 @@ def _of_url(
     return mapped(found, database_of)
 
 
+def _of_other_url(
+    reader: Reader, function: Library, arguments: list[Value], named: dict[str, Value], place: Place
+) -> Value:
+    """``dj_email_url`` and ``django_cache_url``, whose tables are those of django-environ."""
+    mail = function.name.startswith("dj_email")
+    if function.name.endswith(".parse"):
+        found: Value = arguments[0] if arguments else Unknown("parse()", place)
+    else:
+        usual = Known("EMAIL_URL" if mail else "CACHE_URL", place)
+        default = named.get("default", None if mail else Known("locmem://", place))
+        found = _environment(named.get("env", usual), default, place)
+    return mapped(found, mail_of if mail else cache_of)
+
+
 def _of_config(
     reader: Reader, function: Library, arguments: list[Value], named: dict[str, Value], place: Place
 ) -> Value:
@@ -1029,6 +1046,10 @@ _SPECIAL: dict[str, _Handler] = {
     "tempfile.gettempdir": _of_temporary,
     "dj_database_url.config": _of_url,
     "dj_database_url.parse": _of_url,
+    "dj_email_url.parse": _of_other_url,
+    "dj_email_url.config": _of_other_url,
+    "django_cache_url.parse": _of_other_url,
+    "django_cache_url.config": _of_other_url,
     "decouple.config": _of_config,
     "decouple.Csv": _of_csv,
     "environ.Env": _of_env_class,

@@ -140,6 +140,7 @@ class _Judge:
         self.secrets()
         self.reports()
         self.read_files()
+        self.others()
         self.remarks()
 
     # -- helpers -----------------------------------------------------------------------------
@@ -184,6 +185,14 @@ class _Judge:
         """Leave a question about the key of the description that a setting would fill."""
         text = why or _because(value)
         self.add("question", key, text, setting, place_of(value))
+
+    def only_when_set(self, key: str, setting: str, one: Known) -> None:
+        """Tell of something that is off until the host sets an environment variable."""
+        names = ", ".join(sorted(one.envs))
+        before = self.case
+        self.case = replace(before, default=False, when=(*before.when, f"{names} is set"))
+        self.add("question", key, "another service", setting, one.place)
+        self.case = before
 
     def note(self, setting: str, place: Place, text: str) -> None:
         self.add("note", "", text, setting, place)
@@ -349,6 +358,8 @@ class _Judge:
             location = get(entry, "LOCATION")
             if kind is None:
                 self.ask("connect.cache", setting, _placed_or(backend, entry))
+            elif not kind and isinstance(backend, Known) and backend.envs:
+                self.only_when_set("connect.cache", setting, backend)
             elif kind == "file":
                 self.path("cache", f"{setting}[LOCATION]", location, "the cache in files")
             elif kind:
@@ -439,7 +450,10 @@ class _Judge:
             for one in self.each(self.get(name)):
                 if isinstance(one, Table):
                     inner = get(one, "redis" if name == "Q_CLUSTER" else "connection")
-                    if not isinstance(inner, Absent):
+                    if isinstance(inner, Known) and not inner.value:
+                        if inner.envs:
+                            self.only_when_set("connect.queue", name, inner)
+                    elif not isinstance(inner, Absent):
                         self.addresses("redis", name, inner, one, "the queue of tasks")
 
     def _named(
@@ -494,6 +508,9 @@ class _Judge:
     def url(self, setting: str, value: Value, reason: str, question: str) -> None:
         """A connection to what an address names by its scheme."""
         for one in self.each(value):
+            if isinstance(one, Known) and not one.value and one.envs:
+                self.only_when_set(question, setting, one)
+                continue
             if isinstance(one, Absent) or (isinstance(one, Known) and not one.value):
                 continue
             if not isinstance(one, Known) or not isinstance(one.value, str):
@@ -655,7 +672,7 @@ class _Judge:
         for kind in self.each(get(handler, "class")):
             name = str(kind.value) if isinstance(kind, Known) else ""
             if "SysLogHandler" in name or "JournalHandler" in name:
-                self.connect("syslog", setting, kind, "log messages go to the system log", "/")
+                self.connect("syslog", setting, kind, "log messages go to the system log")
             elif "SMTPHandler" in name:
                 self.connect("smtp", setting, kind, "log messages are mailed")
             elif name.rpartition(".")[2].endswith("FileHandler") or "filename" in handler.items:
@@ -728,7 +745,8 @@ class _Judge:
             for entry in table.items.values() if isinstance(table, Table) else ():
                 for one in self.each(entry):
                     if isinstance(one, Table):
-                        self._web("WAGTAILSEARCH_BACKENDS", get(one, "URLS"), "the search index")
+                        for key in ("URLS", "HOSTS"):
+                            self._web("WAGTAILSEARCH_BACKENDS", get(one, key), "the search index")
         for table in self.each(self.get("ELASTICSEARCH_DSL")):
             for entry in table.items.values() if isinstance(table, Table) else ():
                 if isinstance(entry, Table):
@@ -738,6 +756,12 @@ class _Judge:
         """A connection to a web address; ports that no service has are named."""
         for one in self.each(value):
             for item in one.items if isinstance(one, Items) else (one,):
+                if isinstance(item, Table):
+                    host_of = get(item, "host")
+                    self.connect(
+                        "http", setting, host_of, reason, _text(host_of), _text(get(item, "port"))
+                    )
+                    continue
                 text = _text(item)
                 if not text:
                     continue
@@ -809,6 +833,9 @@ class _Judge:
                 if off and isinstance(one, Known) and not one.envs:
                     continue
                 before = self.case
+                switch = self.get(f"{name.partition('_')[0]}_ENABLED")
+                if not isinstance(switch, Absent) and not self.reader.truth(switch)[0]:
+                    off = True
                 if off:
                     self.case = replace(
                         before, default=False, when=(*before.when, f"{name} is set")
@@ -843,6 +870,22 @@ class _Judge:
             self.note(setting, at, f"{path} is read where containers mount secrets")
         else:
             self.ask("path.config", setting, one, f"{path} is read: what is it?")
+
+    def others(self) -> None:
+        """Tell of paths of the host in settings that this program does not know."""
+        known = [str(f.value) for f in self.found if f.kind in ("path", "file")]
+        for name, value in self.names.items():
+            for one in self.each(value):
+                text = one.value if isinstance(one, Known) else None
+                if (
+                    name.isupper()
+                    and isinstance(text, str)
+                    and re.match(r"/(etc|var|srv|opt|run)/[^\s*{]+$", text)
+                    and not has_hole(text)
+                    and not _below(text, self.root)
+                    and not any(text == k or _below(text, k) or _below(k, text) for k in known)
+                ):
+                    self.note(name, place_of(one), f"{text}: what is it for?")
 
     def remarks(self) -> None:
         for remark in self.reader.remarks:

@@ -186,9 +186,16 @@ def served(
             draft.notes.append(said(one.place, "", f"{text}run = {one.run!r}"))
         return
     draft.put("application", "confinement", chosen, "processes with domains of their own")
+    # Each process gets a folder in /run with its unit.
+    draft.entries = [e for e in draft.entries if e.name not in ("path.runtime", "path.socket")]
+    taken: set[str] = set()
     for one in processes:
         if chosen == "daemon" and one.kind == "web":
             continue
+        if one.name in taken:
+            draft.notes.append(said(one.place, "", f"another {one.name}: {one.run}"))
+            continue
+        taken.add(one.name)
         values = {"kind": one.kind, "run": one.run}
         draft.entries.append(Entry(f"process.{one.name}", values, (said(one.place),), one.name))
 
