@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from wsgi_sepkg.package.tree import Tree, generate
+from wsgi_sepkg.policy import buildcheck
 from wsgi_sepkg.policy.check import FAILED, NOT_CHECKED, CheckReport, check
-from wsgi_sepkg.policy.compile import headers_for
+from wsgi_sepkg.policy.compile import compile_modules, headers_for
+from wsgi_sepkg.policy.reach import Reach, read
 from wsgi_sepkg.project import validate
 from wsgi_sepkg.project.load import load
 from wsgi_sepkg.report.check import as_dict, as_text
+from wsgi_sepkg.targets import load as load_target
 
 pytestmark = pytest.mark.integration
 
@@ -225,3 +230,63 @@ def test_the_lost_nnp_grant_is_named(spoilt):
 def test_what_was_spoilt_is_named(spoilt, invariant, domain, text):
     wanted = f"invariant {invariant}: {domain}"
     assert any(f.startswith(wanted) and text in f for f in failures(spoilt)), failures(spoilt)
+
+
+# Types of the real package and ours that stand for the same thing.
+SAME = {
+    "pulpcore_etc_t": "pulpown_config_t",
+    "pulpcore_log_t": "pulpown_log_t",
+    "pulpcore_var_lib_t": "pulpown_data_t",
+    "pulpcore_server_var_lib_t": "pulpown_data_t",
+    "pulpcore_var_run_t": "pulpown_worker_runtime_t",
+    "pulpcore_server_var_run_t": "pulpown_runtime_t",
+    "pulpcore_tmp_t": "pulpown_worker_tmp_t",
+    "pulpcore_server_tmp_t": "pulpown_tmp_t",
+    "pulpcore_server_tmpfs_t": "pulpown_tmpfs_t",
+}
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="module")
+def pulp(tmp_path_factory) -> Reach:
+    """Link the rules of the real package and ours for the same application in one store."""
+    work = tmp_path_factory.mktemp("pulp")
+    kept = validate.CONFINEMENTS
+    validate.CONFINEMENTS = ("shared", "daemon", "service")
+    files, tunables = [], {}
+    try:
+        for name in ("cases/01-pulpcore.toml", "pulpcore-service/wsgi-sepkg.toml"):
+            tree = generate(load(DATA / name, "debian-12"))
+            assert name[0] == "c" or not any(d.permissive for d in tree.policy.domains)
+            policy = msgspec.structs.replace(tree.policy, ports=())
+            target = tree.loaded.target
+            headers = headers_for(target, None)
+            folder = work / policy.module
+            files += compile_modules(policy, tree.sources, target, headers, folder)
+            tunables |= {t.name: True for t in policy.tunables}
+    finally:
+        validate.CONFINEMENTS = kept
+    scratch = buildcheck.scratch_copy(buildcheck.find_store("/"), str(work / "root"))
+    assert buildcheck.link(scratch, [str(f) for f in files], 200, {}).ok
+    names = ["pulpcore_t", "pulpcore_server_t", "pulpown_t", "pulpown_worker_t"]
+    linked = buildcheck.linked_policy(scratch)
+    return read(linked, names, tunables, load_target("debian-12").facts.booleans)
+
+
+@pytest.mark.parametrize(
+    ("role", "theirs", "ours"),
+    [("server", "pulpcore_server_t", "pulpown_t"), ("worker", "pulpcore_t", "pulpown_worker_t")],
+)
+def test_what_the_real_package_grants_and_we_do_not_is_listed_with_its_reason(
+    pulp, role, theirs, ours
+):
+    granted = {(SAME.get(t, t), c, p) for t, c, p in pulp.domains[theirs].switched}
+    lacking = {target for target, _, _ in granted - pulp.domains[ours].switched}
+    listed = tomllib.loads((DATA / "pulpcore-service/differences.toml").read_text())["difference"]
+    said = [t for d in listed if d.get("for", role) == role for t in d["types"]]
+    assert sorted(said) == sorted(lacking)
+    assert all(d["by"] and d["reason"] for d in listed)
+    assert not pulp.domains[ours].permissive
+    # The real package's are; and ours has less to do with the host.
+    assert pulp.domains[theirs].permissive
+    assert len(pulp.domains[ours].vectors) < 0.7 * len(pulp.domains[theirs].vectors)

@@ -296,6 +296,7 @@ def test_a_wrong_process_is_refused_where_it_stands(key, tmp_path):
         [],
         ["gunicorn", "shop\nwsgi"],
         "manage runserver",
+        "call os:system",
     ],
 )
 def test_command_lines_that_would_leave_the_domain_are_refused(run, tmp_path):

@@ -155,6 +155,12 @@ def test_every_runner_is_complete(name):
             assert runner.address, runner.name
 
 
+def test_a_function_can_be_called():
+    run = {"kind": "worker", "run": "call shop.jobs:main --queue mail"}
+    jobs = named({"web": WEB, "jobs": run})["jobs"]
+    assert (jobs.runner.python, jobs.arguments) == ("shop.jobs:main", ("--queue", "mail"))
+
+
 def test_words_are_split_as_a_shell_would_but_never_run():
     assert words_of("gunicorn 'a b' c") == ("gunicorn", "a b", "c")
     assert words_of(["gunicorn", "$(id)"]) == ("gunicorn", "$(id)")

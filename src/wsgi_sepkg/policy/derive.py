@@ -466,7 +466,7 @@ class Derivation:
             connect = next(
                 c
                 for c in self.d.connect
-                if c.through == "tunable" and names.connect_tunable(self.d, c) == name
+                if names.has_tunable(c) and names.connect_tunable(self.d, c) == name
             )
             yield OwnTunable(name, connect.default, Why(key, self.connect_reason(connect)))
 
@@ -504,9 +504,7 @@ class Derivation:
                 self.connection(connect, domain, why)
 
     def connection(self, connect: Connect, domain: str, why: Why) -> None:
-        tunable = ""
-        if connect.through == "tunable":
-            tunable = names.connect_tunable(self.d, connect)
+        tunable = names.connect_tunable(self.d, connect) if names.has_tunable(connect) else ""
         if connect.port:
             base = names.base_port_type(self.facts, "tcp", connect.port)
             type_ = base or names.connect_type(self.d, connect)
@@ -528,7 +526,7 @@ class Derivation:
             self.connect_promise(domain, service.port_type, connect, why)
 
     def connect_promise(self, domain: str, type_: str, connect: Connect, why: Why) -> None:
-        if connect.through != "tunable" or connect.default:
+        if not names.has_tunable(connect) or connect.default:
             self.promise(True, type_, "tcp_socket", ("name_connect",), why, source=domain)
 
     def port_labels(self) -> Iterator[PortLabel]:

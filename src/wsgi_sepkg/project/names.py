@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from wsgi_sepkg.project.schema import PATH_USES, Connect, Description, PathEntry, Paths, Port
-from wsgi_sepkg.targets import Facts, Target
+from wsgi_sepkg.targets import Facts, Target, unconditional_services
 
 # Types that the base policy gives to whole trees: a path below them has no owner yet.
 GENERIC_TYPES = frozenset(
@@ -272,6 +272,11 @@ def connect_tunable(description: Description, connect: Connect) -> str:
     return connect.tunable or f"{prefix(description)}_connect_{what}"
 
 
+def has_tunable(connect: Connect) -> bool:
+    """Tell whether a tunable guards a connection."""
+    return connect.through == "tunable" and connect.to not in unconditional_services()
+
+
 def own_types(description: Description, target: Target) -> dict[str, str]:
     """Return every type that the module declares, with the TOML key that asked for it."""
     types: dict[str, str] = {}
@@ -299,7 +304,7 @@ def own_tunables(description: Description) -> dict[str, str]:
     """Return every tunable that the module declares, with its TOML key."""
     tunables = {t.name: f"tunable[{i}]" for i, t in enumerate(description.tunable)}
     for index, connect in enumerate(description.connect):
-        if connect.through == "tunable":
+        if has_tunable(connect):
             tunables.setdefault(connect_tunable(description, connect), f"connect[{index}]")
     return tunables
 

@@ -53,7 +53,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wsgi_sepkg.project import names
 from wsgi_sepkg.project.schema import Application, Description
@@ -318,6 +318,8 @@ def _said(description: Description, application: Application, target: Target, na
     except ValueError:
         words = ()
     runner = target.runners.get(words[0]) if words else None
+    if runner is not None and runner.name == "call" and len(words) > 1:
+        runner, words = replace(runner, python=words[1]), words[1:]
     return Process(
         name=name,
         kind=said.kind,

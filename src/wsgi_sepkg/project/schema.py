@@ -269,7 +269,7 @@ class Process(_Table, frozen=True):
         str | list[str],
         Meta(
             description="command line without addresses, accounts and paths of programs: a "
-            "server, a worker, or manage with a command of Django",
+            "server, a worker, manage with a command of Django, or call with MODULE:FUNCTION",
             examples=["gunicorn guestbook.wsgi --workers 2", "manage clearsessions"],
         ),
     ]

@@ -613,7 +613,8 @@ class _Checker:
             message = f"{shown(name[:60])} is no name of a process"
             self.add(key, message, "small letters, digits and -, at most 32")
             return
-        if name.replace("-", "_") in processes.RESERVED:
+        own = processes.has_own_domain(said) or name in ("manage", "wsgi")
+        if own and name.replace("-", "_") in processes.RESERVED:
             self.add(key, f"{name}: its types would be those of something else", "e.g. jobs")
         if name == "web" and said.kind != "web":
             self.add(f"{key}.kind", f"web is a {said.kind} here", "choose another name")
@@ -731,6 +732,11 @@ class _Checker:
         if said.socket_activation and not runner.activation:
             message = f"{words[0]} cannot take a socket from systemd"
             self.add(f"{key}.socket-activation", message, "leave it out")
+        if words[0] == "call":
+            module, colon, function = "".join(words[1:2]).partition(":")
+            if not colon or values.dotted(module) or not values.python_name(function):
+                example = 'e.g. "call shop.jobs:main --queue mail"'
+                self.add(where, "call wants a function, as MODULE:FUNCTION", example)
         if words[0] == "manage":
             command = words[1] if len(words) > 1 else ""
             if not re.fullmatch(r"[a-z][a-z0-9_]*", command):
@@ -1088,7 +1094,16 @@ class _Checker:
                 self.service(key, connect)
             else:
                 self.bare_port(key, connect)
-            if connect.through == "tunable":
+            if connect.through == "tunable" and not names.has_tunable(connect):
+                given = [
+                    f
+                    for f, v in (("tunable", connect.tunable), ("default", not connect.default))
+                    if v
+                ]
+                for field in given:
+                    message = f"{connect.to} is opened by a rule: no tunable can turn it off"
+                    self.add(f"{key}.{field}", message, "leave it out, or leave out the connection")
+            if names.has_tunable(connect):
                 name = names.connect_tunable(self.d, connect)
                 default, other = defaults.setdefault(name, (connect.default, key))
                 if default != connect.default:

@@ -404,6 +404,15 @@ def _runners() -> dict[str, dict[str, Any]]:
 
 
 @cache
+def unconditional_services() -> frozenset[str]:
+    """Return the services that a rule opens and no tunable can.
+
+    Their interfaces hold optional blocks or attributes, which may not stand in a conditional.
+    """
+    return frozenset(name for name, entry in _services().items() if "call" in entry)
+
+
+@cache
 def _services() -> dict[str, dict[str, Any]]:
     with (_HERE / "services.toml").open("rb") as stream:
         return tomllib.load(stream)
