@@ -249,13 +249,67 @@ def side_by_side(runs: int) -> Row:
         )
 
 
+_DENIAL = (
+    "type=AVC msg=audit(17000000{n:02}.100:{n}): avc:  denied  {{ {what} }} for  pid=9 "
+    'comm="httpd" {more} scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:{role}:s0 '
+    "tclass={tclass} permissive=0\n"
+)
+_FIFTEEN = [
+    *(("name_connect", f"dest={p}", "object_r:unreserved_port_t", "tcp_socket") for p in range(9)),
+    ("name_connect", "dest=5432", "object_r:postgresql_port_t", "tcp_socket"),
+    ("name_connect", "dest=6379", "object_r:redis_port_t", "tcp_socket"),
+    ("write", 'path="/var/lib/app/db/x"', "object_r:var_lib_t", "file"),
+    ("read", 'path="/srv/app/a.css"', "object_r:var_t", "file"),
+    ("search", 'name="my.cnf.d"', "object_r:mysqld_etc_t", "dir"),
+    ("setrlimit", "", "system_r:httpd_t", "process"),
+]
+
+
+def explain(runs: int) -> list[Row]:
+    """``explain`` of 15 lines: with the installed policy beside one sesearch, and without any."""
+    from wsgi_sepkg.denials.grounds import installed_policy
+
+    policy = installed_policy()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "audit.log"
+        log.write_text(
+            "".join(
+                _DENIAL.format(n=n, what=what, more=more, role=role, tclass=tclass)
+                for n, (what, more, role, tclass) in enumerate(_FIFTEEN, start=10)
+            )
+        )
+        search = ["sesearch", "-A", "-s", "httpd_t", "-t", "postgresql_port_t", str(policy)]
+        command = [PROGRAM, "explain", str(log), "--format", "json"]
+        return [
+            pair(
+                "explain",
+                "one sesearch",
+                2.0,
+                runs,
+                lambda: once(command),
+                lambda: once(search),
+                "cpu",
+            ),
+            pair(
+                "  no policy",
+                "import typer",
+                6.0,
+                runs,
+                lambda: once([*command, "--no-policy"]),
+                lambda: once([PYTHON, "-c", "import typer"]),
+                "cpu",
+            ),
+        ]
+
+
 def main() -> int:
     """Print the table; the status is 1 when a limit was passed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each command")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
-    rows = [*start(options.runs * 2), check(options.runs), build(options.runs)]
+    rows = [*start(options.runs * 2), *explain(options.runs)]
+    rows += [check(options.runs), build(options.runs)]
     rows.append(side_by_side(max(1, options.runs // 2)))
     print(
         f"{'command':<12}{'against':<28}{'cpu s':>8}{'cpu s':>8}{'ratio':>8}{'limit':>8}"
