@@ -30,6 +30,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "createrepo_c": ("createrepo-c", "createrepo_c"),
     "rpmsign": ("rpm", "rpm-sign"),
     "gpg": ("gpg", "gnupg2"),
+    "rpmkeys": ("rpm", "rpm"),
     "setfiles": ("policycoreutils", "policycoreutils"),
     "sesearch": ("setools", "setools-console"),
     "debootstrap": ("debootstrap", "debootstrap"),

@@ -19,6 +19,7 @@ from wsgi_sepkg.cli import (
     init_pipeline,
     inspect,
     learn,
+    repo,
     schema,
     simulate,
     spec,
@@ -55,6 +56,7 @@ for command in (
     targets,
     explain_config,
     init_pipeline,
+    repo,
     try_,
     denials,
 ):
