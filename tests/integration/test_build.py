@@ -56,7 +56,8 @@ def test_a_build_as_json_names_its_packages_and_its_check(tmp_path):
     data = json.loads(done.stdout)
     assert done.returncode == 0
     names = sorted(Path(p).name for p in data["packages"])
-    assert names == sorted(p.name for p in tmp_path.iterdir())
+    records = ["guestbook-1.4-1.deb12.cdx.json", "guestbook-1.4-1.deb12.provenance.json"]
+    assert sorted([*names, *records]) == sorted(p.name for p in tmp_path.iterdir())
     assert names == [
         "guestbook-1.4-1.deb12.noarch.rpm",
         "guestbook-1.4-1.deb12.src.rpm",

@@ -26,6 +26,7 @@ from wsgi_sepkg.cli import (
     srpm,
     targets,
     try_,
+    verify,
 )
 from wsgi_sepkg.cli.common import fail
 from wsgi_sepkg.errors import WsgiSepkgError
@@ -57,6 +58,7 @@ for command in (
     explain_config,
     init_pipeline,
     repo,
+    verify,
     try_,
     denials,
 ):

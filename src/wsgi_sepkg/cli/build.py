@@ -331,6 +331,7 @@ def _drive(
             except KeyboardInterrupt:
                 sys.stderr.write(f"\nthe builds go on: {follow}\n")
                 raise typer.Exit(130) from None
+        farm.record(job)
         report.write_summary(job)
     if format_ is common.Format.json:
         common.show(json.dumps(report.as_dict(job), indent=2, sort_keys=True))

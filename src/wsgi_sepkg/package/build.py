@@ -15,6 +15,7 @@ from pathlib import Path
 from wsgi_sepkg.engines.base import Built, Request
 from wsgi_sepkg.engines.rpmbuild import Rpmbuild, move_results
 from wsgi_sepkg.errors import BuildFailed, WsgiSepkgError
+from wsgi_sepkg.package import records
 from wsgi_sepkg.package.archive import write_tarball
 from wsgi_sepkg.package.tree import Tree
 from wsgi_sepkg.policy.buildcheck import module_cil, read_text
@@ -121,7 +122,10 @@ def build(
             report = examine(tree, result, texts, built.check / "root", policy_root or Path("/"))
         packages: tuple[Path, ...] = ()
         if report is None or report.ok:
-            packages = move_results(built.packages, outdir)
+            how = records.How("rpmbuild", target.name)
+            kept = records.write(work / "records", built.packages, how, tree.loaded.file)
+            # Records go last: where they are, all that they tell of is there too.
+            packages = move_results((*built.packages, *kept), outdir)[: len(built.packages)]
         return BuildResult(outdir, packages, report, built.notes)
 
 

@@ -16,9 +16,10 @@ from wsgi_sepkg.engines.base import Engine, Request, State
 from wsgi_sepkg.engines.job import Entry, Job, Sent
 from wsgi_sepkg.engines.rpmbuild import Rpmbuild
 from wsgi_sepkg.errors import UsageError, WsgiSepkgError
+from wsgi_sepkg.package import records
 from wsgi_sepkg.package.build import lay_out
 from wsgi_sepkg.package.tree import Tree, generate
-from wsgi_sepkg.project.load import Loaded, load
+from wsgi_sepkg.project.load import Loaded, find, load
 
 ENGINES = ("rpmbuild", "mock", "copr", "koji")
 
@@ -217,3 +218,23 @@ def settings_of(job: Job) -> Settings:
     data: dict[str, Any] = dict(job.record.settings)
     data["options"] = tuple(data.get("options", ()))
     return Settings(**data)
+
+
+def record(made: Job) -> list[Path]:
+    """Write SBOM and provenance beside the packages of each target, and return their paths.
+
+    A build of rpmbuild has written its own.
+    """
+    settings = settings_of(made)
+    sent = {target: s for s in made.record.sent for target in s.targets}
+    written: list[Path] = []
+    for entry in made.record.entries:
+        packages = [Path(p) for p in entry.packages]
+        if entry.state is not State.succeeded or made.record.engine == "rpmbuild" or not packages:
+            continue
+        how = records.How(made.record.engine, entry.target, entry.root, sent[entry.target].build)
+        description = None if settings.scm or not settings.project else find(settings.project)
+        # What was in the build root decides about the bytes: mock keeps a list of it.
+        roots = [Path(p) for p in entry.logs if Path(p).name == "installed_pkgs.log"]
+        written += records.write(packages[0].parent, packages, how, description, roots)
+    return written
