@@ -390,10 +390,12 @@ class Scanner:
 
     def _whole(self, head: Head, glued: bool, following: int | None) -> Decision:
         """The decision of ``head``, with the lines that it was wrapped into. Raises Malformed."""
-        body = head.body.partition("\x1d")[0]
+        body, enriched, _ = head.body.partition("\x1d")
         if glued and not body.endswith(("permissive=0", "permissive=1", "'")):
             raise Malformed("runs into the next record")
-        at, failure = following, Malformed("wrapped over too many lines")
+        # What enriches a record stands at its end: no further line belongs to it.
+        at = None if enriched else following
+        failure = Malformed("wrapped over too many lines")
         for attempt in range(12):
             line, after = ("", 0) if at is None or at >= len(self.buf) else self._text(at)
             try:
@@ -404,7 +406,8 @@ class Scanner:
                     failure = exc
                 if not line or _START.match(line) or len(body) > 8192:
                     break
-                body, at = _append(body, line.partition("\x1d")[0]), after
+                more, enriched, _ = line.partition("\x1d")
+                body, at = _append(body, more), None if enriched else after
                 continue
             if found.permissive is None and re.fullmatch(r"\s*permissive=[01]\s*", line):
                 return _decide(head, _append(body, line))
