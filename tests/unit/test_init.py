@@ -256,3 +256,56 @@ def test_an_example_of_a_configuration_gives_way_to_the_settings(run, site):
     run(folder, answers=SURE)
     assert load(folder).description.path.media == "/var/lib/notes/media"
     assert "/app/media as media" in (folder / "wsgi-sepkg.toml").read_text()
+
+
+def test_an_update_adds_what_is_new_and_keeps_edits_and_comments(run, site):
+    folder = site(
+        SETTINGS + "LOGGING = {'handlers': {'f': {'filename': '/var/log/notes/a.log'}}}\n"
+    )
+    run(folder, answers=SURE)
+    file = folder / "wsgi-sepkg.toml"
+    edited = file.read_text().replace('log = "/var/log/notes"', 'log = "/var/log/mine"  # moved')
+    file.write_text(edited.replace('summary = "', '# our words\nsummary = "The '))
+    status, out, _ = run(folder, "--update")
+    assert (status, out.splitlines()[0]) == (0, "nothing is new")
+    settings = folder / "notes" / "settings.py"
+    text = settings.read_text().replace("/var/lib/notes/media", "/srv/notes/media")
+    settings.write_text(text + "CELERY_BROKER_URL = 'redis://r'\n")
+    status, out, _ = run(folder, "--update")
+    assert status == 0
+    assert "added connect.redis" in out
+    assert "changed path.media: /var/lib/notes/media to /srv/notes/media" in out
+    new = file.read_text()
+    assert 'log = "/var/log/mine"  # moved' in new
+    assert "# our words" in new
+    description = load(folder).description
+    assert (description.path.media, description.path.log) == ("/srv/notes/media", "/var/log/mine")
+    assert [c.to for c in description.connect] == ["redis"]
+    before = file.read_bytes()
+    run(folder, "--update")
+    assert file.read_bytes() == before
+
+
+def test_an_update_does_not_bring_back_what_was_removed_by_hand(run, site):
+    folder = site(SETTINGS + "CELERY_BROKER_URL = 'redis://r'\n")
+    run(folder, answers=SURE)
+    file = folder / "wsgi-sepkg.toml"
+    file.write_text(file.read_text().partition("[[connect]]")[0])
+    run(folder, "--update")
+    assert load(folder).description.connect == []
+
+
+def test_an_update_of_both_sides_is_told_and_left(run, site):
+    folder = site(SETTINGS)
+    run(folder, answers=SURE)
+    file = folder / "wsgi-sepkg.toml"
+    file.write_text(file.read_text().replace("/var/lib/notes/media", "/srv/mine"))
+    settings = folder / "notes" / "settings.py"
+    settings.write_text(settings.read_text().replace("/var/lib/notes/media", "/srv/theirs"))
+    _, _, err = run(folder, "--update")
+    assert "path.media: kept as it was edited; now found: /srv/theirs" in err
+    assert load(folder).description.path.media == "/srv/mine"
+
+
+def test_an_update_needs_a_description(run, site):
+    assert run(site(SETTINGS), "--update", answers=SURE)[0] == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +46,10 @@ def init(
     no_input: Annotated[
         bool, typer.Option("--no-input", help="Ask nothing; what is not known stays open.")
     ] = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Propose what changed since; edits by hand are kept."),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite a description that is there.")
     ] = False,
@@ -59,19 +64,34 @@ def init(
     """
     from wsgi_sepkg.discover.answers import Answers
     from wsgi_sepkg.discover.init import discover
+    from wsgi_sepkg.discover.update import RECORD, answers_of, read_record, record_of, updated
     from wsgi_sepkg.errors import ForeignFile
     from wsgi_sepkg.package.tree import replace_files
-    from wsgi_sepkg.project.load import FILE_NAME
+    from wsgi_sepkg.project.load import FILE_NAME, find
 
     common.state["format"] = format_
     file = folder / FILE_NAME
-    if (file.exists() or file.is_symlink()) and not (force or dry_run):
-        raise ForeignFile(f"{file} is there already", "use --force to replace it")
-    answers = Answers(answer or [], interactive=not no_input and sys.stdin.isatty())
+    if (file.exists() or file.is_symlink()) and not (force or dry_run or update):
+        raise ForeignFile(
+            f"{file} is there already", "use --update to add what is new, or --force to replace it"
+        )
+    text = find(folder).read_text(encoding="utf-8") if update else ""
+    interactive = not no_input and sys.stdin.isatty()
+    answers = Answers(answer or [], interactive, answers_of(text) if update else None)
     found = discover(folder, answers, settings, root, from_ or ())
     answers.unused()
+    record = folder / RECORD
+    if update:
+        before = read_record(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        change = updated(text, before, found.draft.entries)
+        found = replace(found, text=change.text)
+        for line in change.changes or ("nothing is new",):
+            common.show(line, quiet)
+        for line in change.kept:
+            common.note(line, quiet)
     if not dry_run:
-        replace_files(folder, {FILE_NAME: found.text.encode()})
+        contents = {FILE_NAME: found.text, RECORD: record_of(found.draft.entries)}
+        replace_files(folder, {name: said.encode() for name, said in contents.items()})
     if format_ is common.Format.json:
         common.show(json.dumps(_as_dict(found), indent=2, sort_keys=True))
     elif dry_run:

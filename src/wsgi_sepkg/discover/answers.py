@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wsgi_sepkg.discover.propose import Question
 from wsgi_sepkg.errors import UsageError
@@ -10,11 +10,17 @@ from wsgi_sepkg.project.values import shown
 
 
 class Answers:
-    """Answers a question; called with it. ``given`` are KEY=VALUE, which go before a person."""
+    """Answers a question; called with it. ``given`` are KEY=VALUE, which go before a person.
 
-    def __init__(self, given: Sequence[str], interactive: bool) -> None:
+    ``known`` is what a description says already.
+    """
+
+    def __init__(
+        self, given: Sequence[str], interactive: bool, known: Mapping[str, str] | None = None
+    ) -> None:
         self.given: dict[str, str] = {}
         self.interactive = interactive
+        self.known = dict(known or {})
         self.asked: dict[str, str | None] = {}
         for item in given:
             key, sign, value = item.partition("=")
@@ -34,6 +40,8 @@ class Answers:
                     f"--answer {question.key}={shown(answer or '')}: no such choice",
                     f"one of {', '.join(question.choices)}",
                 )
+        elif question.key in self.known:
+            answer = self.known[question.key]
         elif question.key in self.asked and question.key.startswith(("project.", "application.")):
             answer = self.asked[question.key]
         elif self.interactive:

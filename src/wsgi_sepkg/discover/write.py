@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import tomlkit
@@ -93,8 +92,3 @@ def literal(value: Any) -> str:
 
 def _key(name: str) -> str:
     return name if name.replace("-", "").replace("_", "").isalnum() else literal(name)
-
-
-def record_of(entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return what was proposed, to compare a later proposal with."""
-    return {entry.name: entry.values for entry in entries}

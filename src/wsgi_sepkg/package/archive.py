@@ -41,6 +41,7 @@ DEFAULT_EXCLUDES: tuple[str, ...] = (
     "*.sqlite3",
     "*.rpm",
     "/wsgi-sepkg.toml",
+    "/.wsgi-sepkg-init.json",
 )
 
 # Left out and told: what is shipped in a package is readable by all.
