@@ -25,7 +25,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     found = {
         name: [
             (value, outcome == "passed")
-            for outcome in ("passed", "failed")
+            for outcome in ("passed", "failed", "error")
             for report in terminalreporter.getreports(outcome)
             for key, value in getattr(report, "user_properties", ())
             if key == name

@@ -44,7 +44,7 @@ def pytest_runtest_makereport(
     """Carry the cell of the matrix, which a test belongs to, to where the table is printed."""
     report = yield
     mark = item.get_closest_marker("cell")
-    if mark and report.when == "call":
+    if mark and (report.when == "call" or report.failed):
         report.user_properties.append(("cell", tuple(mark.args)))
     return report
 
