@@ -10,7 +10,8 @@ from pathlib import Path
 
 import package_tools as tools
 import pytest
-from package_tools import Root, description
+from package_tools import Root
+from shop import description
 
 from wsgi_sepkg.errors import BuildFailed, ForeignFile, UsageError
 from wsgi_sepkg.package import repository
