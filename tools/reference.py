@@ -20,7 +20,7 @@ import typer.main
 from wsgi_sepkg import errors, policy, targets
 from wsgi_sepkg.cli import app
 from wsgi_sepkg.package import plan
-from wsgi_sepkg.policy import derive
+from wsgi_sepkg.policy import derive, invariants
 from wsgi_sepkg.project import names, reference
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -460,7 +460,109 @@ def refusal_page() -> Iterator[str]:
     )
 
 
+def domain_page() -> Iterator[str]:
+    """Return the page of what a process with a domain of its own may do and may not."""
+    yield "# Domains of processes\n"
+    yield prose(
+        "With `daemon` and `service` confinement each process has a domain of its own. It gets "
+        "what stands here, the paths of `[path]` by their [use](uses.md), the connections that "
+        "`[[connect]]` names, and nothing else. `$domain` and the like stand for the own types, "
+        "`$server` for the domain of the web server."
+    )
+    families = ("refpolicy", "fedora")
+    found = {family: targets.domains(family) for family in families}
+    yield "## What each gets\n"
+    rows = []
+    pairs = zip(found["refpolicy"].grants, found["fedora"].grants, strict=True)
+    for debian, fedora in pairs:
+        both = [w for w in (*debian.calls, *debian.rules) if w in (*fedora.calls, *fedora.rules)]
+        words = [code(w) for w in both]
+        for family, grant in zip(families, (debian, fedora), strict=True):
+            own = [w for w in (*grant.calls, *grant.rules) if w not in both]
+            words += [f"{code(w)} ({family})" for w in own]
+        rows.append(
+            (
+                ", ".join(sorted(debian.groups)),
+                "; ".join(words),
+                cell(debian.reason),
+                cell(debian.denial),
+            )
+        )
+    yield table(("for", "grant", "reason", "denial without it"), rows)
+    yield prose(
+        "for: `all`; `service`, all but mod_wsgi's process; `unit`, what runs all the time; "
+        "`commands`, timers, commands and the administrator's command; `serves` and `listens`, "
+        "what answers the web server by a socket or a port; `tcp`, what connects; `pool`, "
+        "`groups`, `program`, `httpd`, what a program of `run` needs; `shares`, what uses shared "
+        "memory."
+    )
+    yield "## Powers\n"
+    yield prose("What `[[power]]` opens. Without a tunable it is given by a rule.")
+    yield table(
+        ("power", "what it is", "tunable", "of", "what else it opens"),
+        (
+            (
+                code(power.name),
+                power.title,
+                code(f"NAME_{power.tunable}") if power.tunable else "",
+                ", ".join(sorted(power.kinds)) or "whom `by` names",
+                cell(power.risk),
+            )
+            for power in found["refpolicy"].powers.values()
+        ),
+    )
+    yield "## Who starts them\n"
+    yield table(
+        ("policy family", "processes", "management commands too"),
+        (
+            (family, ", ".join(map(code, r.started_by)), ", ".join(map(code, r.commanded_by)))
+            for family, r in found.items()
+        ),
+    )
+    yield prose(
+        "In Fedora's policy unconfined_t may ask for every domain of the host by runcon(1). "
+        "mod_wsgi's process is entered from the web server's domain."
+    )
+    yield "## Programs that `run` may name\n"
+    yield table(
+        ("word", "program", "kinds of process", "options that the package decides"),
+        (
+            (
+                code(runner.name),
+                runner.title,
+                ", ".join(runner.kinds),
+                " ".join(map(code, runner.refused)),
+            )
+            for runner in targets.load("debian-12").runners.values()
+        ),
+    )
+    yield "## Invariants\n"
+    yield prose(
+        "`check` and `build` ask the linked policy for every process, with the tunables of the "
+        "package switched on. No process may:"
+    )
+    yield table(
+        ("invariant", "no process may", "but for"),
+        (
+            (code(name), cell(what), cell(but))
+            for name, (what, but) in invariants.INVARIANTS.items()
+        ),
+    )
+    yield prose(
+        "Ports that only a boolean of the base policy would open are listed apart in the table of "
+        "power, with that boolean and how it is shipped."
+    )
+    yield "## The table of power\n"
+    yield prose(
+        "`check` counts access vectors: target type, class and permission, attributes expanded, "
+        "booleans as the distribution ships them, tunables as the package does. What a domain that "
+        "is one and nothing else has too, a probe that is linked along, is not counted. The web "
+        "server's domain is counted in the same way, in the same store."
+    )
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "domains.md": domain_page,
     "description.md": description,
     "commands.md": command_line,
     "exit-status.md": exit_status,

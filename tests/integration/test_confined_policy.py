@@ -16,7 +16,6 @@ from wsgi_sepkg.policy import buildcheck
 from wsgi_sepkg.policy.check import FAILED, NOT_CHECKED, CheckReport, check
 from wsgi_sepkg.policy.compile import compile_modules, headers_for
 from wsgi_sepkg.policy.reach import Reach, read
-from wsgi_sepkg.project import validate
 from wsgi_sepkg.project.load import load
 from wsgi_sepkg.report.check import as_dict, as_text
 from wsgi_sepkg.targets import load as load_target
@@ -90,12 +89,7 @@ def tree_of(folder: Path, confinement: str, more: str = "") -> Tree:
     text = text.replace('server = "httpd"\n', f'server = "httpd"\nconfinement = "{confinement}"\n')
     file = copy / "wsgi-sepkg.toml"
     file.write_text(text + more)
-    kept = validate.CONFINEMENTS
-    validate.CONFINEMENTS = ("shared", "daemon", "service")
-    try:
-        return generate(load(file, "debian-12"))
-    finally:
-        validate.CONFINEMENTS = kept
+    return generate(load(file, "debian-12"))
 
 
 def checked(tree: Tree) -> CheckReport:
@@ -251,21 +245,15 @@ DATA = Path(__file__).parents[1] / "data"
 def pulp(tmp_path_factory) -> Reach:
     """Link the rules of the real package and ours for the same application in one store."""
     work = tmp_path_factory.mktemp("pulp")
-    kept = validate.CONFINEMENTS
-    validate.CONFINEMENTS = ("shared", "daemon", "service")
     files, tunables = [], {}
-    try:
-        for name in ("cases/01-pulpcore.toml", "pulpcore-service/wsgi-sepkg.toml"):
-            tree = generate(load(DATA / name, "debian-12"))
-            assert name[0] == "c" or not any(d.permissive for d in tree.policy.domains)
-            policy = msgspec.structs.replace(tree.policy, ports=())
-            target = tree.loaded.target
-            headers = headers_for(target, None)
-            folder = work / policy.module
-            files += compile_modules(policy, tree.sources, target, headers, folder)
-            tunables |= {t.name: True for t in policy.tunables}
-    finally:
-        validate.CONFINEMENTS = kept
+    for name in ("cases/01-pulpcore.toml", "pulpcore-service/wsgi-sepkg.toml"):
+        tree = generate(load(DATA / name, "debian-12"))
+        assert name[0] == "c" or not any(d.permissive for d in tree.policy.domains)
+        policy = msgspec.structs.replace(tree.policy, ports=())
+        target = tree.loaded.target
+        headers = headers_for(target, None)
+        files += compile_modules(policy, tree.sources, target, headers, work / policy.module)
+        tunables |= {t.name: True for t in policy.tunables}
     scratch = buildcheck.scratch_copy(buildcheck.find_store("/"), str(work / "root"))
     assert buildcheck.link(scratch, [str(f) for f in files], 200, {}).ok
     names = ["pulpcore_t", "pulpcore_server_t", "pulpown_t", "pulpown_worker_t"]
