@@ -8,6 +8,7 @@ import json
 import lzma
 import os
 import random
+import re
 import signal
 import sys
 from pathlib import Path
@@ -15,10 +16,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from wsgi_sepkg.denials import read, reading
+from wsgi_sepkg.denials import read, reading, scan
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
+import denial_logs
 import mutate
 import oracle
 import run
@@ -149,3 +152,19 @@ def test_a_reading_process_that_is_killed_is_one_error(tmp_path, monkeypatch):
 
 def killed(part: reading.Part) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_fast_form_says_what_the_strict_reading_says(monkeypatch):
+    """Without the expression that reads plain records, every record takes the strict way."""
+    rng = random.Random(21)
+    log = "".join(
+        mutate.record(rng) if rng.random() < 0.7 else mutate.spoil(rng, mutate.record(rng)) + "\n"
+        for _ in range(1500)
+    ).encode("latin-1", "replace")
+    log = log.decode("latin-1")
+    log += "".join(denial_logs.lines(3000, distinct=300))
+    fast = run.scan(log).reading()
+    assert fast.denied > 1000
+    monkeypatch.setattr(scan, "_FAST", re.compile(rb"(?!)"))
+    strict = run.scan(log).reading()
+    assert fast == strict
