@@ -309,3 +309,77 @@ def test_an_update_of_both_sides_is_told_and_left(run, site):
 
 def test_an_update_needs_a_description(run, site):
     assert run(site(SETTINGS), "--update", answers=SURE)[0] == 2
+
+
+EXPORT = """\
+boolean -D
+boolean -m -1 httpd_can_network_connect
+boolean -m -1 httpd_can_network_connect_db
+boolean -m -1 httpd_use_nfs
+boolean -m -0 httpd_enable_cgi
+fcontext -a -f a -t httpd_sys_rw_content_t -r 's0' '/var/lib/notes/media(/.*)?'
+fcontext -a -f a -t httpd_sys_rw_content_t -r 's0' '/srv/notes/spool(/.*)?'
+fcontext -a -f a -t httpd_sys_content_t -r 's0' '/srv/other(/.*)?'
+port -a -t http_port_t -r 's0' -p tcp 8765
+"""
+
+
+def test_what_an_administrator_set_by_hand_becomes_our_words_and_a_page_to_undo_it(
+    run, site, tmp_path
+):
+    database = "DATABASES = {'default': {'ENGINE': 'django.db.backends.mysql', 'HOST': 'db'}}\n"
+    folder = site(SETTINGS + database)
+    export = tmp_path / "export"
+    export.write_text(EXPORT)
+    assert run(folder, "--from", str(export), answers=SURE)[0] == 0
+    description = load(folder).description
+    assert description.path.media == "/var/lib/notes/media"
+    assert description.path.data == "/srv/notes/spool"
+    assert [(c.to, c.through) for c in description.connect] == [("mysql", "tunable")]
+    assert [b.name for b in description.boolean] == ["httpd_use_nfs"]
+    text = (folder / "wsgi-sepkg.toml").read_text()
+    assert "opens every port: not taken over; connections found instead: mysql" in text
+    undo = (folder / "undo.md").read_text()
+    commands = undo.partition("```sh\n")[2].partition("```")[0].splitlines()
+    assert commands == [
+        "setsebool -P httpd_can_network_connect off",
+        "setsebool -P httpd_can_network_connect_db off",
+        "semanage fcontext -d '/var/lib/notes/media(/.*)?'",
+        "semanage fcontext -d '/srv/notes/spool(/.*)?'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("httpd_can_sendmail --> on\nhttpd_execmem --> on\nftpd_full_access --> on\n", ["smtp"]),
+        ("/srv/notes/x(/.*)?    system_u:object_r:httpd_log_t:s0\n", []),
+        (
+            "module local 1.0;\nrequire { type httpd_t; }\n"
+            "allow httpd_t redis_port_t:tcp_socket name_connect;\n"
+            "allow httpd_t self:process execmem;\nallow httpd_t var_t:file { read write };\n",
+            ["redis"],
+        ),
+    ],
+)
+def test_other_lists_of_a_host(run, site, tmp_path, text, wanted):
+    folder = site(SETTINGS)
+    file = tmp_path / "list"
+    file.write_text(text)
+    assert run(folder, "--from", str(file), answers=SURE)[0] == 0
+    description = load(folder).description
+    assert [c.to for c in description.connect] == wanted
+    assert description.allow == []
+    assert description.boolean == []
+    assert (folder / "undo.md").exists()
+    if "log_t" in text:
+        assert description.path.log == "/srv/notes/x"
+    if "module" in text:
+        assert "semodule -X 400 -r local" in (folder / "undo.md").read_text()
+
+
+def test_an_answer_that_the_description_refuses_is_told_with_the_cure(run, site):
+    status, _, err = run(site(SETTINGS), answers=("project.license=whatever you like", *SURE[1:]))
+    assert status == 1
+    assert "to mend" in err
+    assert "project.license" in err

@@ -12,6 +12,8 @@ import typer
 
 from wsgi_sepkg.cli import common
 
+UNDO = "undo.md"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -36,7 +38,8 @@ def init(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="Configuration of the host: httpd, nginx, a unit, gunicorn, uWSGI.",
+            help="Configuration of the host: httpd, nginx, a unit, gunicorn, uWSGI, `semanage "
+            "export`, `getsebool -a`, file_contexts.local, a .te of audit2allow.",
         ),
     ] = None,
     answer: Annotated[
@@ -76,6 +79,8 @@ def init(
             f"{file} is there already", "use --update to add what is new, or --force to replace it"
         )
     text = find(folder).read_text(encoding="utf-8") if update else ""
+    if from_ and (folder / UNDO).exists() and not (force or dry_run):
+        raise ForeignFile(f"{folder / UNDO} is there already", "use --force to replace it")
     interactive = not no_input and sys.stdin.isatty()
     answers = Answers(answer or [], interactive, answers_of(text) if update else None)
     found = discover(folder, answers, settings, root, from_ or ())
@@ -91,6 +96,8 @@ def init(
             common.note(line, quiet)
     if not dry_run:
         contents = {FILE_NAME: found.text, RECORD: record_of(found.draft.entries)}
+        if found.undo:
+            contents[UNDO] = found.undo
         replace_files(folder, {name: said.encode() for name, said in contents.items()})
     if format_ is common.Format.json:
         common.show(json.dumps(_as_dict(found), indent=2, sort_keys=True))

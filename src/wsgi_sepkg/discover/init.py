@@ -12,6 +12,7 @@ from pathlib import Path
 from wsgi_sepkg import targets as known_targets
 from wsgi_sepkg.discover.evaluate import Reader
 from wsgi_sepkg.discover.host import Host, read_host
+from wsgi_sepkg.discover.local import form_of, read_local, undo_page
 from wsgi_sepkg.discover.needs import Finding, needs
 from wsgi_sepkg.discover.propose import Ask, Draft, Question, once, propose, served
 from wsgi_sepkg.discover.source import Tree
@@ -25,6 +26,7 @@ from wsgi_sepkg.errors import ConfigError, Place, Problem, UsageError
 class Discovery:
     """What was found: the draft, its text, the findings behind it, and what stays open.
 
+    ``undo`` is a page of commands that take back what was set by hand on the host, '' for none.
     ``problems`` are mistakes that loading the text showed, which no question covers.
     """
 
@@ -32,6 +34,7 @@ class Discovery:
     text: str
     findings: tuple[Finding, ...]
     open: tuple[Question, ...]
+    undo: str = ""
     problems: tuple[Problem, ...] = ()
 
 
@@ -53,17 +56,32 @@ def discover(
     module = _settings(found, ask, settings)
     host = read_host(tree, found.files)
     examples = len(host.findings)
-    for file in extra:
-        _more(host, file)
+    lists = [file for file in extra if not _more(host, file)]
     place = _root(found, ask, root, Fact(host.root, host.root_place) if host.root else None)
     reader = Reader(tree, found.source, place.value)
     names = _names(reader, module)
     said = needs(reader, names)
     findings = [*said, *_examples(said, host.findings[:examples]), *host.findings[examples:]]
+    commands: list[str] = []
+    for file in lists:
+        text = Tree(file.resolve().parent).text(file.name)
+        words = _words(found, place.value, findings)
+        local = read_local(text, str(file), findings, words)
+        findings += local.findings
+        commands += local.undo
     targets = [known_targets.host_target() or "debian-12"]
     draft = propose(tree, found, findings, ask, place, module, reader.required, targets)
     served(draft, findings, host.processes, ask)
-    return _loaded(folder, draft, tuple(findings))
+    result = _loaded(folder, draft, tuple(findings))
+    name = str(draft.value("project.name") or "the package")
+    return replace(result, undo=undo_page(name, commands) if commands else "")
+
+
+def _words(found: Survey, root: str, findings: Sequence[Finding]) -> set[str]:
+    """Return what file contexts of this application have in their paths."""
+    name = found.facts.get("project.name")
+    words = {root, *(str(f.value) for f in findings if f.kind == "path")}
+    return words | ({name.value} if name else set())
 
 
 def _settings(found: Survey, ask: Ask, given: str) -> Fact:
@@ -107,11 +125,13 @@ def _examples(said: Sequence[Finding], found: Sequence[Finding]) -> list[Finding
     return result
 
 
-def _more(host: Host, file: Path) -> None:
-    """Read one file of the host, with the drop-ins beside it."""
+def _more(host: Host, file: Path) -> bool:
+    """Read one file of the host, with the drop-ins beside it; False for a list of settings."""
     if not file.is_file():
         raise UsageError(f"{file}: no such file", "name a configuration of a server, or a unit")
     beside = Tree(file.resolve().parent)
+    if form_of(beside.text(file.name)):
+        return False
     names = [file.name]
     if (file.parent / f"{file.name}.d").is_dir():
         names += [
@@ -122,6 +142,7 @@ def _more(host: Host, file: Path) -> None:
     host.processes += more.processes
     if not host.root:
         host.root, host.root_place = more.root, more.root_place
+    return True
 
 
 def _root(found: Survey, ask: Ask, given: str, said: Fact | None) -> Fact:
@@ -172,7 +193,7 @@ def _loaded(folder: Path, draft: Draft, findings: tuple[Finding, ...]) -> Discov
     rest = tuple(
         p for p in problems if not any(p.key == k or p.key.startswith(f"{k}.") for k in named)
     )
-    return Discovery(draft, text_of(draft), findings, tuple(once(draft.open)), rest)
+    return Discovery(draft, text_of(draft), findings, tuple(once(draft.open)), problems=rest)
 
 
 def _problems(folder: Path, text: str) -> list[Problem]:

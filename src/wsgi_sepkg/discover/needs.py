@@ -35,7 +35,7 @@ from wsgi_sepkg.discover.value import (
 )
 from wsgi_sepkg.errors import Place
 
-Kind = Literal["path", "connect", "application", "file", "question", "note"]
+Kind = Literal["path", "connect", "application", "file", "boolean", "question", "note"]
 # Folders that belong to the host, never to one application.
 SHARED = frozenset(
     "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys "

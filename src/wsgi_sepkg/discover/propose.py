@@ -100,6 +100,10 @@ def propose(
     _files(draft, tree, survey, findings)
     _connections(draft, findings, ask)
     for one in findings:
+        if one.kind == "boolean":
+            values = {"name": one.key, "value": True, "reason": one.reason}
+            comments = (said(one.place, one.setting),)
+            draft.entries.append(Entry("boolean", values, comments, one.key))
         if one.kind == "note":
             draft.notes.append(said(one.place, one.setting, str(one.value)))
     draft.notes = list(dict.fromkeys(draft.notes))
