@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,14 @@ def test_text_says_what_served(log: Path) -> None:
 def test_a_policy_that_is_not_there_is_a_mistake_of_usage(log: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         explain(read([log]), policy=Path("/nonexistent/policy.33"))
+
+
+def test_a_constraint_is_named_where_levels_or_roles_differ() -> None:
+    one = denial("a_t b_t:process transition comm=x role=system_r")
+    other = replace(one, target=replace(one.target, role="staff_r"))
+    assert any("the role of the two differ" in note for note in FEDORA.answer(other).notes)
+    apart = replace(
+        one, source=replace(one.source, level="s0:c1"), target=replace(one.target, level="s0:c2")
+    )
+    assert any("MCS categories" in note for note in FEDORA.answer(apart).notes)
+    assert not any("differ" in note for note in FEDORA.answer(one).notes)

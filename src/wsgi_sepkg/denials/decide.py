@@ -721,6 +721,12 @@ class Ladder:
         for type_ in (denial.source.type, denial.target.type):
             if not self.names.has_type(type_):
                 yield f"{type_} is not in the base policy of {self.names.target.name}"
+        differ = [word for word in ("role", "user") if word in denial.constraints]
+        if differ and denial.tclass == "process":
+            yield (
+                f"the {' and the '.join(differ)} of the two differ: a constraint may refuse it "
+                "whatever the rules say; the policy at hand tells"
+            )
         if "level" in denial.constraints:
             yield (
                 "the levels (MCS categories) of the two differ: no rule helps where a constraint "
