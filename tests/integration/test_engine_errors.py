@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from package_tools import description, source
 from services.copr_server import CoprServer
 from services.koji_server import KojiServer
+from shop import description, source
 
 from wsgi_sepkg.engines import download, job
 from wsgi_sepkg.engines.base import Engine, State

@@ -312,6 +312,7 @@ def _drive(
 ) -> None:
     """Follow a job to its end, print what came of it, and end with its status."""
     from wsgi_sepkg.engines.job import Runner, exit_status
+    from wsgi_sepkg.errors import WsgiSepkgError
     from wsgi_sepkg.package import farm
     from wsgi_sepkg.report import farm as report
 
@@ -331,8 +332,11 @@ def _drive(
             except KeyboardInterrupt:
                 sys.stderr.write(f"\nthe builds go on: {follow}\n")
                 raise typer.Exit(130) from None
-        farm.record(job)
         report.write_summary(job)
+        try:
+            farm.record(job)
+        except WsgiSepkgError as exc:  # what was built is not lost for it
+            common.note(f"no SBOM and no provenance: {exc}", quiet)
     if format_ is common.Format.json:
         common.show(json.dumps(report.as_dict(job), indent=2, sort_keys=True))
     else:

@@ -346,7 +346,12 @@ class Copr:
         if place and one.state in ("succeeded", "forked"):
             known = (built.get(chroot) or {}).get("packages") or []
             names = [_file_name(package) for package in known] or _listed(place)
-            packages = [self._get(f"{place}/{name}", folder / name) for name in names]
+            for name in names:
+                try:
+                    packages.append(self._get(f"{place}/{name}", folder / name))
+                except Gone:
+                    if not name.endswith(".src.rpm"):  # a project may keep none
+                        raise
         return Results(tuple(packages), tuple(logs))
 
     def _get(self, url: str, path: Path) -> Path:
