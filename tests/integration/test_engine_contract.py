@@ -115,6 +115,21 @@ def service(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servi
             yield Service("koji", options, env, lambda: len(hub.roots()), set_task)
 
 
+def verify_again(service: Service, folder: Path) -> None:
+    """Verify a build by mock: to the byte what mock built, else what a service must not change."""
+    env = service.all_env()
+    if not shutil.which("mock"):
+        env["PATH"] = f"{SERVICES}{os.pathsep}{env['PATH']}"
+        env["MOCK_CALLS"] = str(folder / "calls-of-verify")
+    command = [sys.executable, "-m", "wsgi_sepkg", "verify", str(folder), "--format", "json"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (one,) = json.loads(done.stdout)
+    exact = service.engine == "mock"
+    assert len(one["packages"]) == (3 if exact else 2)
+    assert all(p["same"] for p in one["packages"]) or not exact
+
+
 def test_the_guest_book_is_built_from_end_to_end(service: Service, tmp_path: Path) -> None:
     done = service.run(EXAMPLE, "--target", TARGET, "--outdir", tmp_path, "--format", "json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -131,6 +146,10 @@ def test_the_guest_book_is_built_from_end_to_end(service: Service, tmp_path: Pat
         assert subprocess.run(["rpm", "-qp", package], capture_output=True).returncode == 0
     assert any(Path(p).name == "build.log" for p in result["logs"])
     assert json.loads((tmp_path / "build.json").read_text()) == data
+    (record,) = (tmp_path / TARGET).glob("*.provenance.json")
+    said = json.loads(record.read_text())["predicate"]["buildDefinition"]["externalParameters"]
+    assert (said["engine"], said["target"]) == (service.engine, TARGET)
+    verify_again(service, tmp_path)
     assert len(result["srpm-sha256"]) == 64
     # Plain lines where there is no terminal.
     assert f"{TARGET}: succeeded" in done.stderr
