@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -417,3 +418,13 @@ def test_nginx_needs_no_upstream_for_a_service(tmp_path):
 
     assert "application.upstream" not in keys()
     assert "application.upstream" in keys(upstream="127.0.0.1:8000")
+
+
+def test_the_lock_of_several_processes_is_no_object_of_the_web_server():
+    """Else the daemon processes end: they cannot acquire the accept mutex."""
+    golden = Path(__file__).parents[1] / "data" / "golden"
+    for family in ("fedora", "refpolicy"):
+        text = (golden / f"guestbook-daemon-{family}/packaging/guestbook.conf").read_text()
+        assert "\nWSGIAcceptMutex pthread\n" in text
+        assert text.index("WSGIImportScript") < text.index("WSGIScriptAlias")
+        assert "selinux-context" not in text
