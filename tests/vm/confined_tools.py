@@ -27,7 +27,7 @@ MISDEEDS = {
     "own-code": ("guestbook_content_t", "file", "append"),
     "own-entry": ("guestbook_manage_exec_t", "file", "append"),
     "own-configuration": ("guestbook_config_t", "file", "append"),
-    "own-log-unlink": ("guestbook_log_t", "dir", "write"),
+    "own-log-unlink": ("guestbook_log_t", "dir", "remove_name"),
     "own-log-truncate": ("guestbook_log_t", "file", "write"),
     "unit": (None, "file", "append"),
     "sh": ("shell_exec_t", "file", "execute"),
@@ -102,7 +102,10 @@ def unpunished(life: Outcome, domain: str) -> dict[str, str]:
     log = denied(life, "misdeeds")
     found = {}
     for name, (target, class_, permission) in MISDEEDS.items():
-        wanted = (domain, domain if target == "self" else target, class_, permission)
+        # mod_wsgi's process does not even map the interpreter.
+        mapped = not domain.endswith("_wsgi_t")
+        asked = permission if mapped else permission.removesuffix("_no_trans")
+        wanted = (domain, domain if target == "self" else target, class_, asked)
         if not tried[name].startswith("PermissionError"):
             found[name] = tried[name]
         elif target is not None and wanted not in log:

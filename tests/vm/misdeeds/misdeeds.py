@@ -10,8 +10,10 @@ import json
 import mmap
 import os
 import pathlib
+import signal
 import socket
 import subprocess
+import time
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -60,21 +62,16 @@ def uploaded():
 
 def sibling():
     """Reach into the memory of another process of the application: asks for ptrace."""
-    for folder in sorted(pathlib.Path("/proc").glob("[0-9]*")):
-        if int(folder.name) == os.getpid():
-            continue
-        try:
-            if folder.stat().st_uid != os.getuid():
-                continue
-            if (folder / "attr/current").read_bytes() != pathlib.Path(
-                "/proc/self/attr/current"
-            ).read_bytes():
-                continue
-        except OSError:
-            continue
-        with (folder / "mem").open("rb"):
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        with pathlib.Path(f"/proc/{child}/mem").open("rb"):
             return
-    raise LookupError("no sibling is seen")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def enter(domain):
