@@ -21,8 +21,10 @@ def folder(name: str) -> Path:
     raise FileNotFoundError(f"the installation lacks its folder {name!r}: reinstall wsgi-sepkg")
 
 
-def cache_folder() -> str:
+def cache_folder(name: str = "") -> str:
     """Return a folder of this user for what can be made again, '' where there is none.
+
+    ``name`` is a folder in it, for things of one kind.
 
     It is the XDG cache folder; one that others may write is not used, since code is read from it.
     """
@@ -33,9 +35,12 @@ def cache_folder() -> str:
     if not base:
         return ""
     folder = f"{base}/wsgi-sepkg"
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - no pathlib on the way to a start
-        status = os.stat(folder)  # noqa: PTH116
-    except OSError:
-        return ""
-    return folder if status.st_uid == os.getuid() and not status.st_mode & 0o022 else ""
+    for made in (folder, f"{folder}/{name}") if name else (folder,):
+        try:
+            os.makedirs(made, mode=0o700, exist_ok=True)  # noqa: PTH103 - no pathlib on the way to a start
+            status = os.stat(made)  # noqa: PTH116
+        except OSError:
+            return ""
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+            return ""
+    return made

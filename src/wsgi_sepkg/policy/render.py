@@ -38,7 +38,7 @@ FC_TYPES = {
 @cache
 def environment(folder: str) -> jinja2.Environment:
     """Return the template environment of ``templates`` or ``specs``."""
-    compiled = resources.cache_folder()
+    compiled = resources.cache_folder("templates")
     return jinja2.Environment(
         # Compiling the templates costs more than all the rest of a rendering.
         bytecode_cache=jinja2.FileSystemBytecodeCache(compiled) if compiled else None,
