@@ -193,7 +193,7 @@ class MachineFailed(WsgiSepkgError):
 
 
 class NotAnRpm(WsgiSepkgError, ValueError):
-    """A file given to ``inspect`` is no RPM that can be read."""
+    """A file that should be an RPM is missing, or is none that can be read."""
 
     exit_status = 2
 

@@ -7,12 +7,22 @@ import subprocess
 import sys
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from wsgi_sepkg import cli
 from wsgi_sepkg.errors import WsgiSepkgError
 
-COMMANDS = ("generate", "check", "srpm", "build", "inspect", "schema", "targets", "explain-config")
+
+def commands(group, before=()):
+    """Yield the words of every command and group."""
+    for name, command in group.commands.items():
+        yield [*before, name]
+        if hasattr(command, "commands"):
+            yield from commands(command, [*before, name])
+
+
+COMMANDS = list(commands(typer.main.get_command(cli.app)))
 
 
 @pytest.fixture
@@ -36,11 +46,38 @@ def test_the_version_is_printed(run):
     assert run("--version")[1].startswith("wsgi-sepkg ")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_explains_itself_with_an_example(command):
-    result = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(cli.app, [*command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    assert "Example: wsgi-sepkg" in result.output
+    example = result.output.partition("Example: ")[2]
+    assert f"wsgi-sepkg {command[0]}" in example
+
+
+def test_help_lists_the_commands_in_the_order_of_their_use():
+    help_ = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "200"}).output
+    steps = ["init", "check", "build", "inspect", "try", "repo", "explain", "learn", "targets"]
+    places = [help_.index(f"\n\N{BOX DRAWINGS LIGHT VERTICAL} {step} ") for step in steps]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (["check"], "wsgi-sepkg init"),
+        (["targets", "centos9"], "el is RHEL, CentOS"),
+        (["explain", "audit.log"], "/var/log/audit/audit.log"),
+        (["try", "out/notes.rpm"], "wsgi-sepkg build"),
+        (["learn", "unit.log", "unit.log"], "wsgi-sepkg learn . audit.log"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_of_a_beginner_is_status_2_with_the_cure(run, monkeypatch, tmp_path, words, cure):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unit.log").write_text("type=AVC\n")
+    status, out, err = run(*words)
+    assert (status, out) == (2, "")
+    assert cure in err.partition("\n")[2]
 
 
 def test_generate_writes_and_says_what(run, project, tmp_path):

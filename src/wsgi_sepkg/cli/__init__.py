@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo, TyperInfo
 
 from wsgi_sepkg import __version__
 from wsgi_sepkg.cli import (
@@ -42,27 +43,20 @@ app = typer.Typer(
     "missing, 4 a build failed, 5 a remote service failed.",
 )
 
-for command in (
-    init,
-    generate,
-    check,
-    srpm,
-    spec,
-    build,
-    explain,
-    inspect,
-    learn,
-    simulate,
-    schema,
-    targets,
-    explain_config,
-    init_pipeline,
-    repo,
-    verify,
-    try_,
-    denials,
-):
-    command.register(app)
+# In the order in which they are needed; the headings are those of --help.
+for heading, commands in {
+    "From an application to packages": (init, generate, check, build, srpm, spec),
+    "Before the packages go out": (inspect, simulate, try_, verify),
+    "On their way": (repo, init_pipeline),
+    "From denials back to the description": (explain, learn, denials),
+    "Look up": (targets, explain_config, schema),
+}.items():
+    for command in commands:
+        command.register(app)
+    registered: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
+    for made in registered:
+        if not isinstance(made.rich_help_panel, str):
+            made.rich_help_panel = heading
 
 
 def _version(wanted: bool) -> None:

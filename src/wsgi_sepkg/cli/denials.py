@@ -10,8 +10,10 @@ import typer
 from wsgi_sepkg.cli import common
 
 _app = typer.Typer(
+    no_args_is_help=True,
     help="Reduce logs to small summaries where they lie, and merge them anywhere. `explain` and "
-    "`learn` read a summary like a log."
+    "`learn` read a summary like a log.",
+    epilog="Example: wsgi-sepkg denials summarize -o web1.json /var/log/audit/audit.log*",
 )
 
 _Output = Annotated[

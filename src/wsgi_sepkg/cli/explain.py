@@ -23,8 +23,8 @@ class Format(StrEnum):
 Logs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[LOG]...",
-        help="Audit logs, plain or gz, xz, zst; '-' is standard input.",
+        metavar="LOG...",
+        help="Audit logs, plain or packed, or summaries of `denials`; '-' is standard input.",
         show_default="standard input",
     ),
 ]
@@ -41,7 +41,10 @@ NoPolicy = Annotated[
     bool, typer.Option("--no-policy", help="Ask no policy; the facts of the target serve.")
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", min=0, help="Processes that read; 0 takes what pays.")
+    int,
+    typer.Option(
+        "--jobs", "-j", min=0, metavar="N", help="Processes that read; 0 takes what pays."
+    ),
 ]
 
 

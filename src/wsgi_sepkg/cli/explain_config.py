@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def explain_config(
     key: Annotated[
-        str, typer.Argument(help="A key or table, e.g. connect.through; all of them without one.")
+        str,
+        typer.Argument(
+            metavar="KEY", help="A key or table, e.g. connect.through; all of them without one."
+        ),
     ] = "",
 ) -> None:
     """Say what a key of wsgi-sepkg.toml means."""

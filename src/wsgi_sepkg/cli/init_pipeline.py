@@ -29,7 +29,14 @@ def register(app: typer.Typer) -> None:
 
 
 def init_pipeline(
-    kind: Annotated[Kind, typer.Argument(help="Who makes the source RPM.", show_default=False)],
+    kind: Annotated[
+        Kind,
+        typer.Argument(
+            metavar="KIND",
+            help="Who makes the source RPM: copr, packit, koji, gitlab or github.",
+            show_default=False,
+        ),
+    ],
     project: common.Project = ".",
     target: Annotated[
         list[str] | None,

@@ -16,7 +16,8 @@ Logs = Annotated[
     list[str],
     typer.Argument(
         metavar="LOG...",
-        help="Audit logs, plain or gz, xz, zst; '-' is standard input (then --yes is needed).",
+        help="Audit logs, plain or packed, or summaries of `denials`; '-' is standard input "
+        "(then --yes is needed).",
     ),
 ]
 Where = Annotated[
@@ -41,7 +42,12 @@ def learn(
     target: common.Target = "",
     policy_headers: common.Headers = None,
     policy_root: common.PolicyRoot = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes that read.")] = 0,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", min=0, metavar="N", help="Processes that read; 0 takes what pays."
+        ),
+    ] = 0,
     format_: common.OutputFormat = common.Format.text,
     dry_run: common.DryRun = False,
     quiet: common.Quiet = False,
@@ -60,6 +66,11 @@ def learn(
     if asks and ("-" in logs or format_ is common.Format.json):
         raise UsageError(
             "the changes cannot be asked for one by one", "accept them with --yes, or --dry-run"
+        )
+    if Path(project).is_file() and Path(project).suffix != ".toml":
+        raise UsageError(
+            f"{project} is not a description",
+            "the project comes before the logs: wsgi-sepkg learn . audit.log",
         )
     loaded = common.load(project, target, None, format_)
     reading = read(logs, jobs=jobs)

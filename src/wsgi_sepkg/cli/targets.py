@@ -18,7 +18,7 @@ def targets(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]", help="One target, with all that is known.", show_default=False
+            metavar="NAME", help="One target, with all that is known.", show_default=False
         ),
     ] = "",
     format_: common.OutputFormat = common.Format.text,

@@ -20,7 +20,10 @@ def register(app: typer.Typer) -> None:
 
 
 def try_packages(
-    rpms: Annotated[list[Path], typer.Argument(metavar="RPM...", help="RPM files.")],
+    rpms: Annotated[
+        list[Path],
+        typer.Argument(metavar="RPM...", help="The -selinux package, and its application's."),
+    ],
     script: Annotated[
         Path | None,
         typer.Option(

@@ -42,8 +42,16 @@ def opened(log: str) -> Iterator[BinaryIO]:
             yield stream
     except IsADirectoryError as exc:
         raise UsageError(f"{log} is a folder", "name the logs in it") from exc
+    except PermissionError as exc:
+        raise UsageError(
+            f"{log} cannot be read: {exc.strerror}",
+            "audit logs are root's; pipe one in: sudo ausearch -m avc,user_avc --raw | ...",
+        ) from exc
     except OSError as exc:
-        raise UsageError(f"{log} cannot be read: {exc.strerror}") from exc
+        raise UsageError(
+            f"{log} cannot be read: {exc.strerror}",
+            "name a log or a summary; the log of a host is /var/log/audit/audit.log",
+        ) from exc
 
 
 def compression(start: bytes) -> str:

@@ -183,7 +183,7 @@ def line(tally: Tally) -> str:
         f"{len(tally.piles)} groups"
     )
     if refused := tally.reasons.total():
-        text += f"; {refused} records refused as broken"
+        text += f"; {refused} records rejected"
     if tally.dropped:
         text += f"; {tally.dropped} records of further groups counted but not kept"
     return text

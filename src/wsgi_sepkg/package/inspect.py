@@ -330,7 +330,9 @@ def inspect(path: Path) -> Inspection:
     except IsADirectoryError:
         raise NotAnRpm(f"{path} is a directory, not an RPM") from None
     except FileNotFoundError:
-        raise NotAnRpm(f"{path} does not exist") from None
+        raise NotAnRpm(
+            f"{path} does not exist", "`wsgi-sepkg build` leaves the packages in out/"
+        ) from None
     except NotAnRpm:
         raise
     except OSError as exc:

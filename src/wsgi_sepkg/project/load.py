@@ -64,7 +64,7 @@ def find(project: str | Path) -> Path:
         raise UsageError(f"{str(project)!a}: cannot be looked up: {exc}") from exc
     raise UsageError(
         f"{shown(str(path))}: no such description",
-        f"name a folder that holds {FILE_NAME}, or the file itself",
+        f"name a folder that holds {FILE_NAME}, or the file itself; `wsgi-sepkg init` makes one",
     )
 
 

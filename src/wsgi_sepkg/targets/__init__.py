@@ -438,7 +438,7 @@ def load(name: str) -> Target:
     if name not in names():
         raise UsageError(
             f"{name}: no such target{did_you_mean(name, names())}",
-            f"supported: {', '.join(names())}",
+            f"supported: {', '.join(names())}; el is RHEL, CentOS Stream, AlmaLinux or Rocky Linux",
         )
     data = _data(name)
     releases = tuple(
