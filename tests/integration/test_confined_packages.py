@@ -6,7 +6,8 @@ import shutil
 
 import package_tools as tools
 import pytest
-from package_tools import Root, application_package, description, package, selinux_package
+from package_tools import Root, application_package, package, selinux_package
+from shop import description
 
 pytestmark = [
     pytest.mark.integration,

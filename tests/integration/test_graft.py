@@ -12,6 +12,7 @@ from pathlib import Path
 
 import package_tools as tools
 import pytest
+import shop
 
 from wsgi_sepkg import cli
 from wsgi_sepkg.errors import BuildFailed, ForeignFile, UsageError
@@ -33,12 +34,12 @@ BUILT = [
     for n in NAMES
     if n not in ("pyproject-macros", "py3-build", "autospec", "conditions-around-files")
 ]
-TEXT = tools.description(tools.PORT + tools.boolean("httpd_can_sendmail"))
+TEXT = shop.description(shop.PORT + shop.boolean("httpd_can_sendmail"))
 
 
 @cache
 def loaded() -> Loaded:
-    folder = tools.source(tools.work() / "graft", TEXT)
+    folder = shop.source(tools.work() / "graft", TEXT)
     return load(folder, target="el9")
 
 
@@ -245,7 +246,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def folder(tmp_path):
     """Return a folder with a description and a spec beside it."""
-    tools.source(tmp_path, TEXT)
+    shop.source(tmp_path, TEXT)
     (tmp_path / "shop.spec").write_text(text("no-build"))
     return tmp_path
 
