@@ -92,7 +92,7 @@ def _keys(keys: Iterable[reference.Key], start: str) -> str:
     rows = []
     for key in keys:
         default = "required" if key.required else code(key.default)
-        kind = cell(key.kind.replace(" or a table or a table", " or a table"))
+        kind = cell(key.kind)
         rows.append([code(key.path.removeprefix(start)), kind, default, cell(key.text)])
     return table(["key", "value", "default", "meaning"], rows)
 

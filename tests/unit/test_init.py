@@ -286,6 +286,19 @@ def test_an_update_adds_what_is_new_and_keeps_edits_and_comments(run, site):
     assert file.read_bytes() == before
 
 
+def test_an_update_puts_an_answer_where_its_question_stood(run, site):
+    folder = site(SETTINGS)
+    answers = [answer for answer in SURE if not answer.startswith("project.license")]
+    assert run(folder, answers=answers)[0] == 1
+    file = folder / "wsgi-sepkg.toml"
+    before = file.read_text()
+    assert "# OPEN project.license" in before
+    assert run(folder, "--update", answers=["project.license=MIT"])[0] == 0
+    start, _, rest = before.partition("# OPEN project.license")
+    after = rest.partition('# license = "..."')[2]
+    assert file.read_text() == f'{start}# answered\nlicense = "MIT"{after}'
+
+
 def test_an_update_does_not_bring_back_what_was_removed_by_hand(run, site):
     folder = site(SETTINGS + "CELERY_BROKER_URL = 'redis://r'\n")
     run(folder, answers=SURE)

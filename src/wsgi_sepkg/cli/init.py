@@ -108,6 +108,8 @@ def init(
     if format_ is common.Format.text:
         for question in found.open:
             common.note(f"open: {question.key}: {question.text}", quiet)
+        if found.open:
+            common.note("answer in the file, or by --answer KEY=VALUE with --update", quiet)
         for problem in found.problems:
             common.note(f"to mend: {problem}", quiet)
     if found.open or found.problems:

@@ -36,7 +36,7 @@ def _needs(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as exc:
         raise ToolMissing(
-            module, why="reading logs by URL or on a cluster: pip install 'wsgi-sepkg[fleet]'"
+            module, why="reading logs by URL or on a cluster: pip install distributed fsspec"
         ) from exc
 
 

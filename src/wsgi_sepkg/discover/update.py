@@ -7,6 +7,7 @@ proposed now, and what the description says today.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from tomlkit.items import AoT, Table
 
 from wsgi_sepkg.discover.propose import TABLES, Entry
 from wsgi_sepkg.discover.value import readable
+from wsgi_sepkg.discover.write import literal
 from wsgi_sepkg.errors import ConfigError, Problem
 
 RECORD = ".wsgi-sepkg-init.json"
@@ -79,7 +81,11 @@ def updated(text: str, before: Mapping[str, Mapping[str, Any]], entries: Sequenc
         if today == entry.values:
             continue
         if today is None and old is None:
-            _add(document, entry)
+            answered = _answered(document, entry)
+            if answered is None:
+                _add(document, entry)
+            else:
+                document = answered
             changes.append(f"added {entry.name}: {_shown(entry.values)}")
         elif today is not None and old == today:
             _change(document, entry)
@@ -130,8 +136,36 @@ def _element(document: tomlkit.TOMLDocument, entry: Entry) -> Table | None:
     return None
 
 
+def _answered(document: tomlkit.TOMLDocument, entry: Entry) -> tomlkit.TOMLDocument | None:
+    """Return the document with an OPEN question of ``init`` replaced by its answer.
+
+    None where the question does not stand as it was written, or at another place.
+    """
+    if entry.table not in TABLES:
+        return None
+    question = (
+        rf"^# OPEN {re.escape(f'{entry.table}.{entry.id}')}: .*\n"
+        rf"(?:#   .*\n)*# {re.escape(entry.id)} = .*$"
+    )
+    answer = "\n".join(
+        [f"# {c}" for c in _comments(entry)] + [f"{entry.id} = {literal(entry.values[entry.id])}"]
+    )
+    text, count = re.subn(question, lambda _: answer, tomlkit.dumps(document), flags=re.MULTILINE)
+    if count != 1:
+        return None
+    try:
+        made = tomlkit.parse(text)
+    except ParseError:
+        return None
+    return made if _today(made, entry) == entry.values else None
+
+
+def _comments(entry: Entry) -> list[str]:
+    return [readable(c) for c in entry.comments] or ["found by wsgi-sepkg init --update"]
+
+
 def _add(document: tomlkit.TOMLDocument, entry: Entry) -> None:
-    comments = [readable(c) for c in entry.comments] or ["found by wsgi-sepkg init --update"]
+    comments = _comments(entry)
     if entry.table in TABLES:
         table = document.get(entry.table)
         if table is None:

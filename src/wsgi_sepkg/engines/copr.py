@@ -101,7 +101,7 @@ class Copr:
                 import requests
             except ImportError as exc:
                 raise ToolMissing(
-                    "the Copr client", dnf="python3-copr", why="pip install 'wsgi-sepkg[copr]'"
+                    "the Copr client", dnf="python3-copr", why="pip install copr"
                 ) from exc
             # The client has no time-out of its own, and no option for one.
             wire.requests = SimpleNamespace(

@@ -125,7 +125,7 @@ class Koji:
                     "the Koji client",
                     "libkrb5-dev gcc python3-dev",
                     "python3-koji",
-                    why="pip install 'wsgi-sepkg[koji]'",
+                    why="pip install koji",
                 ) from exc
             self._koji = koji
             # The client logs what it raises as well; without a handler that goes to the terminal.

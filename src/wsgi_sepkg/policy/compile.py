@@ -47,8 +47,8 @@ def headers_for(target: Target, given: Path | None, policy_root: Path | None = N
         raise WrongHost(
             f"this host cannot compile for {target.name}: a module is only ever compiled against "
             "its own target's headers",
-            "use `wsgi-sepkg srpm` and build it in mock, Copr or Koji, or give the target's "
-            "headers with --policy-headers DIR",
+            "build with --engine mock, copr or koji, make the source RPM with `wsgi-sepkg srpm`, "
+            "or give the target's headers with --policy-headers DIR",
         )
     makefile = DEVEL / "Makefile"
     process.find(str(makefile), "the headers of the installed policy")

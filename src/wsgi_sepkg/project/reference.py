@@ -107,7 +107,11 @@ def _kind(entry: dict[str, Any], definitions: dict[str, Any]) -> str:
         return " | ".join(str(v) for v in entry["enum"])
     if "anyOf" in entry:
         words = [_kind(option, definitions) for option in entry["anyOf"]]
-        return " or ".join(dict.fromkeys(w for w in words if w != "nothing"))
+        words = [w for w in dict.fromkeys(words) if w != "nothing"]
+        one = " or ".join(w for w in words if not w.startswith("a list of "))
+        if f"a list of {one}" in words:
+            return f"{one}, or a list of these" if " or " in one else f"{one} or a list of {one}"
+        return " or ".join(words)
     if "$ref" in entry:
         return "a table"
     names = {
