@@ -51,7 +51,7 @@ Settings = Annotated[
 OutputFormat = Annotated[Format, typer.Option("--format", help="How the result is shown.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print more: what held, what is needed.")
+    bool, typer.Option("--verbose", "-v", help="Print more: what was in order, details, sources.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be written.")]
 OutDir = Annotated[

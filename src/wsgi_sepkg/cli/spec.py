@@ -106,8 +106,10 @@ def _text(spec: Path) -> str:
 
     try:
         return spec.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{spec}: cannot be read: {exc}", "name a spec in UTF-8") from exc
+    except OSError as exc:
+        raise UsageError(f"{spec} cannot be read: {exc.strerror}", "name a spec file") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{spec} cannot be read: {exc}", "name a spec in UTF-8") from exc
 
 
 def _write(
