@@ -138,6 +138,16 @@ def test_an_edit_keeps_every_comment_and_the_order() -> None:
     assert [c["to"] for c in data["connect"]] == ["smtp", "postgresql"]
 
 
+def test_an_empty_line_stands_before_each_new_table() -> None:
+    made = [
+        *edits("httpd_t postgresql_port_t:tcp_socket name_connect port=5432 comm=httpd"),
+        Edit("boolean", (("name", "httpd_enable_ftp_server"), ("value", True))),
+    ]
+    after = changes.apply(TEXT.rstrip("\n") + "\n", changes.merge(made))
+    assert after.count("[[") == TEXT.count("[[") + 2
+    assert all(part.endswith("\n\n") for part in after.split("[[")[1:-1])
+
+
 def test_rules_on_one_target_are_joined_and_inner_paths_left_out() -> None:
     rule = [("source", "a_t"), ("target", "b_t"), ("class", "file")]
     made = changes.merge(

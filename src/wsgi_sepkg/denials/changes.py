@@ -286,6 +286,7 @@ def apply(text: str, edits: Sequence[Edit]) -> str:
             both.comment(f"{said}; {note}" if said else note)
             continue
         entry = tomlkit.table()
+        entry.trivia.indent = "\n"  # an empty line before [[...]]
         for key, value in edit.values:
             entry.add(key, value)
         entry.add("reason", edit.reason())
