@@ -137,8 +137,8 @@ def _bootstrap(config: dict[str, dict[str, str]], root: Path) -> None:
 
 def _settle(config: dict[str, dict[str, list[str]]], root: Path, work: Path) -> None:
     store = str(config["store"])
-    for folder in ("etc/selinux", "var/lib/selinux"):
-        (root / folder / "default").rename(root / folder / store)
+    for place in ("etc/selinux", "var/lib/selinux"):
+        (root / place / "default").rename(root / place / store)
     settings = root / "etc/selinux/config"
     settings.write_text(f"SELINUX=enforcing\nSELINUXTYPE={store}\nSETLOCALDEFS=0\n")
     (root / "etc/hostname").write_text("machine\n")
@@ -155,8 +155,9 @@ def _settle(config: dict[str, dict[str, list[str]]], root: Path, work: Path) -> 
     wants.mkdir(exist_ok=True)
     (wants / "machine-job.service").symlink_to("/etc/systemd/system/machine-job.service")
     for unit in (*config["disabled"]["units"], *config["on-demand"]["units"]):
-        for link in units.glob(f"*.wants/{unit}"):
-            link.unlink()
+        # Not by a pattern with the unit's name: the link leads nowhere outside of the machine.
+        for wanting in units.glob("*.wants"):
+            (wanting / unit).unlink(missing_ok=True)
     # The first boot of a machine enables what no preset disables.
     preset = root / "etc/systemd/system-preset/00-machine.preset"
     preset.parent.mkdir(parents=True, exist_ok=True)

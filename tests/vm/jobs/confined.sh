@@ -3,7 +3,7 @@
 set -u
 
 # threads NAME: domain, thread and program of all that belongs to the application.
-threads() { ps -eLo label,user,pid,tid,comm,args | grep -E 'guestbook|shop' | grep -vE 'grep|ps -eL' >"$OUT/$1.threads"; }
+threads() { ps -eLo label,user:32,pid,tid,comm,args | grep -E 'guestbook|shop' | grep -vE 'grep|ps -eL' >"$OUT/$1.threads"; }
 
 # page NAME...: the status of the first page, once for each name, as a step
 page() { curl -s -o /dev/null -m 20 -w '%{http_code}' http://localhost/ >"$OUT/$1.page"; }

@@ -10,7 +10,7 @@ site_settings
 guestbook-manage migrate --no-input 2>&1 | cat >"$OUT/migrate.log"
 serve
 page start
-ps -eLo label,user,pid,tid,comm,args | grep -E 'apache2|wsgi:' | grep -v grep >"$OUT/start.threads"
+ps -eLo label,user:32,pid,tid,comm,args | grep -E 'apache2|wsgi:' | grep -v grep >"$OUT/start.threads"
 
 step use
 client list static sign photo media
@@ -18,7 +18,7 @@ guestbook-manage check 2>&1 | cat >"$OUT/check.log"
 systemctl reload apache2
 sleep 3
 client list sign photo media static
-ps -eLo label,user,pid,tid,comm,args | grep -E 'wsgi:' | grep -v grep >"$OUT/use.threads"
+ps -eLo label,user:32,pid,tid,comm,args | grep -E 'wsgi:' | grep -v grep >"$OUT/use.threads"
 
 step misdeeds
 loosen

@@ -8,5 +8,5 @@ guestbook-manage migrate --no-input 2>&1 | cat >"$OUT/migrate.log"
 serve
 page start
 curl -s -m 30 http://localhost/album/ >"$OUT/neighbour.json"
-ps -eLo label,user,pid,tid,comm,args | grep -E 'wsgi:' | grep -v grep >"$OUT/start.threads"
+ps -eLo label,user:32,pid,tid,comm,args | grep -E 'wsgi:' | grep -v grep >"$OUT/start.threads"
 step end
