@@ -21,7 +21,6 @@ from wsgi_sepkg.resources import cache_folder
 
 HERE = Path(__file__).resolve().parent
 GUEST = HERE / "guest"
-_FORMAT = 4  # raised when the steps below change in a way that their inputs do not show
 _MINUTES = 60.0
 _KEPT = 14 * 24 * 3600.0  # seconds after its last use that an image of other inputs is kept
 _SPARE = 6 * 2**30  # what the making takes at most, in bytes
@@ -39,8 +38,9 @@ class Image:
 
 def key() -> str:
     """Return the name under which the image is kept: a hash of everything that it is made from."""
-    digest = hashlib.sha256(str(_FORMAT).encode())
-    for path in [HERE / "image.toml", *sorted(GUEST.iterdir())]:
+    digest = hashlib.sha256()
+    # The steps of this module are an input like the others.
+    for path in [Path(__file__), HERE / "image.toml", *sorted(GUEST.iterdir())]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 
