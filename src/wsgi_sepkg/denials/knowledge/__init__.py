@@ -10,7 +10,7 @@ import itertools
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -30,24 +30,6 @@ Kind = Literal[
 ]
 """What a fix is; the words of the JSON output."""
 
-RUNGS = (
-    "first",
-    "notice",
-    "refuse",
-    "label",
-    "domain",
-    "silence",
-    "configuration",
-    "bug",
-    "boolean",
-    "port",
-    "service",
-    "interface",
-    "own-type",
-    "rule",
-)
-"""The order in which answers are preferred: what grants nothing, then the narrowest grant."""
-
 Rung = Literal[
     "first",
     "notice",
@@ -64,6 +46,9 @@ Rung = Literal[
     "own-type",
     "rule",
 ]
+
+RUNGS: tuple[Rung, ...] = get_args(Rung)
+"""The order in which answers are preferred: what grants nothing, then the narrowest grant."""
 
 _RUNG_OF: dict[str, Rung] = {
     "none": "notice",
