@@ -69,7 +69,6 @@ start() {
     step "$1"
     systemctl reset-failed guestbook 2>/dev/null
     systemctl restart guestbook 2>&1 | cat >"$OUT/$1.log"
-    sleep 3
     systemctl show -p ExecMainStatus -p ActiveState guestbook >"$OUT/$1.state"
     page "$1"
     threads "$1"
