@@ -85,7 +85,7 @@ def follow(steps: list[Block], folder: Path, environment: dict[str, str]) -> Ite
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=600,
+                timeout=1800,
                 check=False,
             )
             printed = done.stdout

@@ -137,7 +137,7 @@ def commands(page: Path) -> list[list[str]]:
         line
         for block in blocks(text)
         if block.language in ("sh", "text")
-        for line in block.text.splitlines()
+        for line in block.text.replace("\\\n", " ").splitlines()
     ]
     lines += re.findall(r"`([^`\n]+)`", prose(page))
     calls = [shlex.split(line) for line in lines if line.startswith("wsgi-sepkg ")]
