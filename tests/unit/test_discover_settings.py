@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import textwrap
 from pathlib import Path
@@ -93,6 +94,121 @@ def read(tmp_path: Path):
 )  # fmt: skip
 def test_expressions_of_settings_are_understood(read, text, wanted):
     assert plain(read(text)[1]["X"]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("import os\nX = os.path.basename('/srv/a.db')", "a.db"),
+        ("import os\nX = os.path.dirname(os.environ['A'])", "?"),
+        ("import os\nX = os.path.dirname()", "?"),
+        ("from pathlib import Path\nP = Path('/srv/a.tar.gz')\nX = [P.name, P.stem, P.suffix]", ["a.tar.gz", "a.tar", ".gz"]),
+        ("from pathlib import Path\nX = str(Path('/srv/a.db').with_suffix('.log'))", "/srv/a.log"),
+        ("from pathlib import Path\nX = str(Path('/srv/a.db').with_name('b'))", "/srv/b"),
+        ("from pathlib import Path\nX = str(Path('/srv') / 'a' / '/etc/b')", "/etc/b"),
+        ("from pathlib import Path\nX = Path('/srv').exists()", "?"),
+        ("from pathlib import Path\nX = Path('/etc/a').read_text()", "?"),
+        ("from pathlib import Path\nX = str(Path.home() / 'a')", "<the home of the account>/a"),
+        ("from pathlib import Path\nX = Path.cwd()", "?"),
+        ("import tempfile\nX = tempfile.gettempdir()", "/tmp"),
+        ("X = ' a,b '.strip().upper().split(',')", ["A", "B"]),
+        ("X = 'a=b'.partition('=')", ["a", "=", "b"]),
+        ("X = 'redis://x'.replace('redis', 'rediss')", "rediss://x"),
+        ("X = '/srv/a'.startswith('/srv')", True),
+        ("X = 'ab'.find('b')", 1),
+        ("X = 'a'.encode()", "a"),
+        ("X = 'a'.translate({})", "?"),
+        ("X = '{0!r}'.format('a')", "?"),
+        ("X = '{} {}'.format('a')", "?"),
+        ("X = '{b}'.format(a=1)", "?"),
+        ("X = '%(a)s' % {'a': 1}", "?"),
+        ("X = {'a': 1}.get('b', 2)", 2),
+        ("X = {'a': 1}['b']", "?"),
+        ("X = list({'a': 1}.keys()) + list({'b': 2}.values())", ["a", 2]),
+        ("X = [k for k, v in {'a': 1}.items() if v]", ["a"]),
+        ("X = dict({'a': 1}, b=2)", {"a": 1, "b": 2}),
+        ("X = [str(), int(), dict(a=1), list()]", ["", 0, {"a": 1}, []]),
+        ("X = [bool('a'), bool(''), int('7'), int('x')]", [True, False, 7, "?"]),
+        ("X = [len(['a', 'b']), any([0, 1]), all([0, 1]), sorted(['a'])]", [2, True, False, ["a"]]),
+        ("X = len(Y)", "?"),
+        ("X = ['a', 'b', 'c'][1:] + ['d'][:1]", ["b", "c", "d"]),
+        ("X = 'abc'[:-1]", "ab"),
+        ("X = ('a', 'b')[-1]", "b"),
+        ("X = ('a', 'b')[7]", "?"),
+        ("X = [7 - 2, 7 * 2, 7 // 2, 7 % 2, 6 | 1, 6 & 3, 7 ** 2]", [5, 14, 3, 1, 7, 2, "?"]),
+        ("X = 1 // 0", "?"),
+        ("X = 10 ** 16 + 1 if False else 9999999999999999 + 1", "?"),
+        ("X = ['a'] + Y", ["a"]),
+        ("X = Y + ['a']", ["a"]),
+        ("X = {'a': 1} | {'b': 2}", {"a": 1, "b": 2}),
+        ("X = ['a' in ('a', 'b'), 'c' not in ['a'], 'a' in {'a': 1}]", [True, True, True]),
+        ("X = [1 < 2, 'a' == 'b', None is None, 2 >= 3, 'a' < 1]", [True, False, True, False, "?"]),
+        ("import sys\nX = sys.version_info >= (3, 8)", True),
+        ("import os, sys\nX = [os.sep, os.name, sys.platform]", ["/", "posix", "linux"]),
+        ("import json\nX = json.loads('no json')", "?"),
+        ("import json\nX = json.loads('" + "[" * 22 + "]" * 22 + "')", json.loads("[" * 21 + '"?"' + "]" * 21)),
+        ("import os\nX = 'A' in os.environ", False),
+        ("import app.more\nX = getattr(app.more, 'A', 'b')", "b"),
+        ("import local\nX = getattr(local, 'A', 'b')", ("b", "?")),
+        ("from importlib import import_module\nX = import_module('app.more').B", "more"),
+        ("from importlib import import_module\nX = import_module('a.b')", "?"),
+        ("from decouple import config\nX = config('P', default='yes', cast=bool)", True),
+        ("from decouple import config\nX = config('P', default='3', cast=lambda v: int(v) + 1)", 4),
+        ("from decouple import config\nX = config('P')", "?"),
+        ("import environ\nenv = environ.Env()\nX = env.json('P', default='{\"a\": 1}')", {"a": 1}),
+        ("import environ\nenv = environ.Env()\nX = str(env.path('P', default='/srv/./a'))", "/srv/a"),
+        ("import environ\nenv = environ.Env()\nX = env.bool('P', default='off')", False),
+        ("import environ\nX = environ.Env().prefixed('A')", "?"),
+    ],
+)  # fmt: skip
+def test_more_of_python_and_of_its_libraries_is_understood(read, text, wanted):
+    assert plain(read(text, more="B = 'more'")[1]["X"]) == wanted
+
+
+SQLITE, PG = "django.db.backends.sqlite3", "django.db.backends.postgresql"
+REDIS, SMTP = "django_redis.cache.RedisCache", "django.core.mail.backends.smtp.EmailBackend"
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        ("dj_database_url.parse('sqlite:////srv/a.db')", {"ENGINE": SQLITE, "NAME": "/srv/a.db"}),
+        ("dj_database_url.parse('sqlite://')", {"ENGINE": SQLITE, "NAME": ":memory:"}),
+        ("dj_database_url.parse('postgres://%2Frun%2Fpg/n')", {"ENGINE": PG, "HOST": "/run/pg"}),
+        ("dj_database_url.parse('postgres://u:p@[::1]:5433/n')", {"HOST": "::1", "PORT": "5433"}),
+        ("env.db('D', default='psql://h/n')", {"ENGINE": PG, "HOST": "h"}),
+        ("env.db(default='psql://h/n')", {"ENGINE": PG, "HOST": "h"}),
+        ("env.cache('C', default='rediscache://h:7/1')", {"BACKEND": REDIS}),
+        ("env.email('E', default='smtp+tls://u:p@m:26')", {"EMAIL_BACKEND": SMTP, "EMAIL_HOST": "m", "EMAIL_PORT": 26}),
+        ("env.email('E', default='filemail:///srv/mail')", {"EMAIL_FILE_PATH": "/srv/mail"}),
+        ("dj_email_url.parse('smtp://m')", {"EMAIL_BACKEND": SMTP, "EMAIL_HOST": "m"}),
+        ("django_cache_url.config(default='redis://h')", {"BACKEND": REDIS}),
+    ],
+)  # fmt: skip
+def test_addresses_become_the_tables_of_django(read, call, wanted):
+    start = "import dj_database_url, dj_email_url, django_cache_url, environ\nenv = environ.Env()\n"
+    got = plain(read(f"{start}X = {call}")[1]["X"])
+    assert {key: got[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "dj_database_url.parse('what://h')",
+        "dj_database_url.config()",
+        "env.db('D')",
+        "env.cache('C', default='what://h')",
+        "env.email('E', default='what://h')",
+    ],
+)
+def test_an_address_that_is_not_known_stays_unknown(read, call):
+    start = "import dj_database_url, environ\nenv = environ.Env()\n"
+    assert plain(read(f"{start}X = {call}")[1]["X"]) == "?"
+
+
+def test_what_settings_demand_of_the_environment_is_kept(read):
+    reader, _ = read("import os, environ\nA = os.environ['ONE']\nB = environ.Env()('TWO')")
+    assert set(reader.required) == {"ONE", "TWO"}
 
 
 def test_a_database_address_is_taken_apart(read):
@@ -223,6 +339,45 @@ def found(read):
             ("question", "path.temporary", None, True),
         ),
         ("WSGI_APPLICATION = 'a.wsgi.app'", ("application", "wsgi", "a.wsgi:app", True)),
+        ("DATABASES = {'default': {'ENGINE': 'django.db.backends.mysql', 'HOST': 'localhost'}}", ("connect", "mysql", "/", True)),
+        ("DATABASES = {'default': {'ENGINE': 'django.db.backends.oracle', 'HOST': 'o', 'PORT': 1522}}", ("connect", "oracle", "o", True)),
+        ("import os\nDATABASES = os.environ['D']", ("question", "connect.database", None, True)),
+        ("import os\nCACHES = os.environ['C']", ("question", "connect.cache", None, True)),
+        ("CACHES = {'default': {'BACKEND': 'my.Cache'}}", ("question", "connect.cache", None, True)),
+        ("CACHES = {'default': {'BACKEND': 'django.core.cache.backends.filebased.FileBasedCache', 'LOCATION': '/srv/c'}}", ("path", "cache", "/srv/c", True)),
+        ("CACHES = {'default': {'BACKEND': 'x.memcached.C', 'LOCATION': 'unix:/run/m.sock'}}", ("connect", "memcached", "/run/m.sock", True)),
+        ("SESSION_ENGINE = 'django.contrib.sessions.backends.file'\nSESSION_FILE_PATH = '/srv/s'", ("path", "temporary", "/srv/s", True)),
+        ("SESSION_ENGINE = 'redis_sessions.session'\nSESSION_REDIS = {'host': 'r', 'port': 6380}", ("connect", "redis", "r", True)),
+        ("CELERY = {'broker_url': 'redis://r/0', 'result_backend': 'db+postgresql://d/n'}", ("connect", "postgresql", "d", True)),
+        ("import os\nCELERY_BROKER_URL = os.environ['B']", ("question", "connect.broker", None, True)),
+        ("RQ_QUEUES = {'default': {'URL': 'redis://r:6379/0'}}", ("connect", "redis", "r", True)),
+        ("RQ_QUEUES = {'default': {'HOST': 'r', 'PORT': 6379}}", ("connect", "redis", "r", True)),
+        ("Q_CLUSTER = {'redis': {'host': 'r', 'port': 6379}}", ("connect", "redis", "r", True)),
+        ("HUEY = {'connection': {'url': 'redis://r'}}", ("connect", "redis", "r", True)),
+        ("CHANNEL_LAYERS = {'default': {'BACKEND': 'channels_rabbitmq.core.RabbitmqChannelLayer'}}", ("connect", "amqp", "", True)),
+        ("EMAIL_BACKEND = 'django.core.mail.backends.filebased.EmailBackend'\nEMAIL_FILE_PATH = '/srv/mail'", ("path", "data", "/srv/mail", True)),
+        ("AUTHENTICATION_BACKENDS = ['django_auth_ldap.backend.LDAPBackend']", ("connect", "ldap", "", True)),
+        ("AUTHENTICATION_BACKENDS = ['social_core.backends.github.GithubOAuth2']", ("connect", "http", "", True)),
+        ("LOGGING = {'handlers': {'s': {'class': 'logging.handlers.SysLogHandler'}}}", ("connect", "syslog", "", True)),
+        ("LOGGING = {'handlers': {'m': {'class': 'logging.handlers.SMTPHandler'}}}", ("connect", "smtp", "", True)),
+        ("import os\nLOGGING = os.environ['L']", ("question", "path.log", None, True)),
+        ("HAYSTACK_CONNECTIONS = {'default': {'ENGINE': 'x', 'URL': 'http://solr:8983/'}}", ("connect", "http", "solr", True)),
+        ("HAYSTACK_CONNECTIONS = {'default': {'ENGINE': 'x', 'PATH': '/srv/index'}}", ("path", "data", "/srv/index", True)),
+        ("WAGTAILSEARCH_BACKENDS = {'default': {'URLS': ['https://e:9200']}}", ("connect", "http", "e", True)),
+        ("ELASTICSEARCH_DSL = {'default': {'hosts': [{'host': 'e', 'port': 9200}]}}", ("connect", "http", "e", True)),
+        ("INSTALLED_APPS = ['social_django']", ("connect", "http", "", True)),
+        ("INSTALLED_APPS = ['django_q']", ("power", "shared-memory", True, True)),
+        ("MAILMAN_REST_API_URL = 'http://localhost:8001'", ("connect", "http", "localhost", True)),
+        ("SENTRY_DSN = 'https://k@sentry.example/1'", ("connect", "http", "", True)),
+        ("import os\nSENTRY_DSN = os.environ.get('SENTRY_DSN', '')", ("connect", "http", "", False)),
+        ("import os\nSECRET_KEY = os.environ['K']", ("application", "secret-variable", "K", True)),
+        ("X = open('/etc/app/app.ini').read()", ("path", "config", "/etc/app", True)),
+        ("X = open('/srv/what').read()", ("question", "path.config", None, True)),
+        ("TEMPLATES = [{'DIRS': ['/opt/t']}]", ("path", "code", "/opt/t", True)),
+        ("STATIC_URL = 's/'", ("application", "static-url", "/s/", True)),
+        ("STORAGES = {'default': {'BACKEND': 'my.Storage'}}", ("question", "connect.storage", None, True)),
+        ("STORAGES = {'x': {'BACKEND': 'django.core.files.storage.FileSystemStorage', 'OPTIONS': {'location': '/srv/x'}}}", ("path", "media", "/srv/x", True)),
+        ("MEDIA_ROOT = '/srv/m '", ("question", "path.media", None, True)),
     ],
 )  # fmt: skip
 def test_a_setting_means_a_path_a_connection_or_a_question(found, text, wanted):
@@ -246,6 +401,23 @@ def test_a_setting_means_a_path_a_connection_or_a_question(found, text, wanted):
 )
 def test_what_needs_nothing_asks_for_nothing(found, text):
     assert found(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("INSTALLED_APPS = ['compressor']", "set COMPRESS_OFFLINE"),
+        ("INSTALLED_APPS = ['django.contrib.gis']", "GDAL"),
+        ("SECRET_KEY = 'x'", "the same on every host"),
+        ("STATIC_URL = 'https://cdn.example/s/'", "served elsewhere"),
+        ("OUR_FOLDER = '/srv/ours'", "/srv/ours: what is it for?"),
+        ("LOGGING = {'handlers': {'f': {'class': 'logging.handlers.RotatingFileHandler', 'filename': '/var/log/a/b'}}}", "renames and removes"),
+        ("import os\nCACHES = {'default': {'BACKEND': 'x.redis', 'LOCATION': 'redis://h:' + os.environ['P']}}", "needs a [[connect]] with that port"),
+    ],
+)  # fmt: skip
+def test_what_is_no_line_is_told(read, text, words):
+    reader, names = read(text)
+    assert any(words in str(f.value) for f in needs(reader, names) if f.kind == "note")
 
 
 def test_uploads_in_an_object_store_make_no_folder_of_uploads(found):

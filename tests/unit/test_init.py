@@ -10,6 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from elf_files import elf
+
 from wsgi_sepkg import cli
 from wsgi_sepkg.project.load import load
 from wsgi_sepkg.project.names import used_paths
@@ -102,6 +105,11 @@ def test_the_guest_book_is_described_as_by_hand(run, tmp_path):
     assert used_paths(made.description, made.target) == used_paths(
         wanted.description, wanted.target
     )
+
+
+def said_in(folder: Path) -> str:
+    """Return the description with its comments unfolded."""
+    return " ".join((folder / "wsgi-sepkg.toml").read_text().replace("\n#  ", "").split())
 
 
 def test_every_line_says_where_it_came_from(run, site):
@@ -350,7 +358,7 @@ def test_what_an_administrator_set_by_hand_becomes_our_words_and_a_page_to_undo_
     assert description.path.data == "/srv/notes/spool"
     assert [(c.to, c.through) for c in description.connect] == [("mysql", "tunable")]
     assert [b.name for b in description.boolean] == ["httpd_use_nfs"]
-    text = (folder / "wsgi-sepkg.toml").read_text()
+    text = said_in(folder)
     assert "opens every port: not taken over; connections found instead: mysql" in text
     undo = (folder / "undo.md").read_text()
     commands = undo.partition("```sh\n")[2].partition("```")[0].splitlines()
@@ -396,3 +404,188 @@ def test_an_answer_that_the_description_refuses_is_told_with_the_cure(run, site)
     assert status == 1
     assert "to mend" in err
     assert "project.license" in err
+
+
+def test_the_label_plan_is_written_as_comments_that_load_once_they_are_none(run, site, tmp_path):
+    folder = site(SETTINGS)
+    site_packages = folder / "deps" / "lib" / "python3.11" / "site-packages"
+    site_packages.mkdir(parents=True)
+    (folder / "deps" / "pyvenv.cfg").touch()
+    (site_packages / "x.so").write_bytes(elf())
+    assert run(folder, "--venv", str(folder / "deps"), answers=SURE)[0] == 0
+    file = folder / "wsgi-sepkg.toml"
+    text = file.read_text()
+    assert "# LABEL PLAN of /usr/share/notes/deps: 0 distributions, 1 library" in text
+    assert not load(folder).description.file_context
+    head, start, proposal = text.partition("# [[file-context]]")
+    file.write_text(head + (start + proposal).replace("# ", ""))
+    (context,) = load(folder).description.file_context
+    assert (context.type, context.file_type) == ("lib_t", "file")
+    assert context.pattern.startswith("/usr/share/notes/deps/")
+
+
+def test_an_environment_in_the_tree_is_found_and_said_to_stay_behind(run, site):
+    folder = site(SETTINGS)
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "pyvenv.cfg").touch()
+    run(folder, answers=SURE)
+    assert "packages leave this folder out" in (folder / "wsgi-sepkg.toml").read_text()
+    assert run(folder, "--force", "--venv", str(folder / "notes"), answers=SURE)[0] == 2
+
+
+# -- code that another package installs ------------------------------------------------------------
+
+
+ELSEWHERE = ("application.shipped=no", *SURE)
+QUEUE = "INSTALLED_APPS = ['django_q']\n"
+
+
+def test_code_of_another_package_gets_policy_alone(run, site):
+    folder = site(SETTINGS + QUEUE + "CELERY_BROKER_URL = 'redis://r'\n")
+    assert run(folder, answers=ELSEWHERE)[0] == 0
+    description = load(folder).description
+    assert description.application is None
+    assert description.path.media == "/var/lib/notes/media"
+    assert [(c.to, c.by) for c in description.connect] == [("redis", "httpd_t")]
+    (rule,) = description.allow
+    assert (rule.source, rule.target, rule.permissions) == ("httpd_t", "httpd_tmpfs_t", ["map"])
+    before = (folder / "wsgi-sepkg.toml").read_bytes()
+    assert run(folder, "--update")[1].splitlines()[0] == "nothing is new"
+    assert (folder / "wsgi-sepkg.toml").read_bytes() == before
+
+
+def test_a_service_of_another_package_s_code_ships_units_and_no_code(run, site, tmp_path):
+    folder = site(SETTINGS + QUEUE + "STATIC_ROOT = '/srv/notes/static'\n")
+    (tmp_path / "uwsgi.ini").write_text(
+        "[uwsgi]\nchdir = /usr/share/notes\nplugins = python3\nwsgi-file = notes/wsgi.py\n"
+        "uid = www-data\nattach-daemon = python3 manage.py qcluster\n"
+    )
+    assert run(folder, "--from", str(tmp_path / "uwsgi.ini"), answers=ELSEWHERE)[0] == 0
+    description = load(folder).description
+    application = description.application
+    assert (application.exclude, application.static, application.user) == (
+        ["*"],
+        "prebuilt",
+        "www-data",
+    )
+    assert {name: p.run for name, p in description.process.items()} == {
+        "web": "uwsgi --plugin python3 --module notes.wsgi",
+        "qcluster": "manage qcluster",
+    }
+    assert [p.name for p in description.power] == ["shared-memory"]
+
+
+def test_the_folder_of_the_code_itself_is_another_package_s(run, site):
+    folder = site(SETTINGS)
+    assert run(folder, "--root", str(folder), answers=SURE)[0] == 0
+    assert load(folder).description.application is None
+
+
+LABELLED = SETTINGS.replace("/var/lib/notes/media", "/var/lib/mailman3/web")
+
+
+def test_a_folder_that_the_base_policy_labels_and_that_is_written_gets_its_own_label(run, site):
+    folder = site(LABELLED)
+    run(folder, answers=("path.media.also-written-by=mailman_queue_t", *SURE))
+    description = load(folder).description
+    assert description.path.media.path == "/var/lib/mailman3/web"
+    assert "mailman_data_t is on other paths too" in description.path.media.override
+    assert {(c.interface, *c.arguments) for c in description.call} == {
+        (name, "mailman_queue_t", "notes_media_t", "notes_media_t")
+        for name in ("manage_dirs_pattern", "mmap_manage_files_pattern")
+    }
+    run(folder, "--force", answers=("path.media.own-label=no", *SURE))
+    assert load(folder).description.path.media == "/var/lib/mailman3/web"
+
+
+def test_a_link_out_of_the_folder_is_read_once_its_file_is_named(run, site, tmp_path):
+    folder = site(SETTINGS + "from notes.local import *\n")
+    there = tmp_path / "etc" / "local.py"
+    there.parent.mkdir()
+    there.write_text("MEDIA_ROOT = '/srv/notes/media'\n")
+    (folder / "notes" / "local.py").symlink_to(there)
+    run(folder, answers=SURE)
+    assert load(folder).description.path.media == "/var/lib/notes/media"
+    assert "name that with --from" in said_in(folder)
+    run(folder, "--force", "--from", str(there), answers=SURE)
+    description = load(folder).description
+    assert description.path.media == "/srv/notes/media"
+    assert description.path.config == str(there.parent)
+
+
+# -- modules of others -----------------------------------------------------------------------------
+
+
+TE = """\
+policy_module(local, 1.0)
+require {
+    type httpd_t; # not: allow httpd_t shadow_t:file read;
+    class file { read write };
+}
+allow httpd_t httpd_sys_rw_content_t:file {
+    write execute
+};
+allow httpd_t { notes_spool_t }:{ file dir } { append create };
+allow httpd_t self:capability sys_ptrace;
+allow httpd_t port_t:tcp_socket name_bind;
+allow httpd_t ephemeral_port_t:tcp_socket name_connect;
+allow init_t var_t:file read;
+dontaudit httpd_t shadow_t:file read;
+corenet_tcp_connect_redis_port(httpd_t)
+corenet_tcp_connect_all_ports(httpd_t)
+files_manage_var_files(httpd_t)
+"""
+FC = """\
+/srv/notes/spool(/.*)?  --  gen_context(system_u:object_r:notes_spool_t,s0)
+/srv/other(/.*)?        gen_context(system_u:object_r:httpd_log_t, s0)
+"""
+
+
+def test_a_foreign_module_becomes_the_narrowest_that_stands_for_it(run, site, tmp_path):
+    """Each rule is answered: by a use, a connection, or the reason why it is not taken over."""
+    folder = site(SETTINGS + "FILE_UPLOAD_TEMP_DIR = '/var/www/notes/rw'\n")
+    (tmp_path / "local.te").write_text(TE)
+    (tmp_path / "local.fc").write_text(FC)
+    lists = ("--from", str(tmp_path / "local.te"), "--from", str(tmp_path / "local.fc"))
+    assert run(folder, *lists, answers=SURE)[0] == 0
+    description = load(folder).description
+    assert description.path.log == "/srv/notes/spool"  # the rules only append to its type
+    assert [c.to for c in description.connect] == ["redis"]
+    assert (description.allow, description.call) == ([], [])
+    text = said_in(folder)
+    for words in (
+        "local.te:6 httpd_t httpd_sys_rw_content_t:file: access by label",
+        "local.te:9 httpd_t notes_spool_t:file: replaced by path.log (/srv/notes/spool)",
+        "sys_ptrace: goes past the checks of the kernel: not taken over",
+        "a [[port]] with bind-by labels that one port alone",
+        "ephemeral_port_t: which service is it?",
+        "about init_t, which is not this application",
+        "corenet_tcp_connect_all_ports: opens every port: not taken over; instead: redis",
+        "files_manage_var_files: an interface for a whole domain",
+    ):
+        assert words in text, words
+    assert "shadow_t" not in text
+    assert "/srv/other" not in text
+    undo = (folder / "undo.md").read_text()
+    assert undo.count("semodule -X 400 -r local\n") == 1
+    assert "semanage fcontext" not in undo
+
+
+def test_what_a_rule_granted_and_a_use_does_not_is_said(run, site, tmp_path):
+    folder = site(SETTINGS.replace("/var/lib/notes/media", "/var/lib/notes/media"))
+    rule = "module local 1.0;\nallow httpd_t var_lib_t:file { write unlink execute relabelto };\n"
+    (tmp_path / "local.te").write_text(rule)
+    run(folder, "--from", str(tmp_path / "local.te"), answers=SURE)
+    text = said_in(folder)
+    assert (
+        "replaced by path.media (/var/lib/notes/media): what lies there, instead of all that is "
+        "var_lib_t on the host; no longer: execute relabelto"
+    ) in text
+
+
+def test_more_rules_than_anybody_reads_end(run, site, tmp_path):
+    folder = site(SETTINGS)
+    many = " ".join(f"t{n}_t" for n in range(300))
+    rule = f"allow {{ {many} }} {{ {many} }}:{{ file dir }} read;\n"
+    (tmp_path / "local.te").write_text(f"module local 1.0;\n{rule}")
+    assert run(folder, "--from", str(tmp_path / "local.te"), answers=SURE)[0] == 0

@@ -42,6 +42,14 @@ def init(
             "export`, `getsebool -a`, file_contexts.local, a .te of audit2allow.",
         ),
     ] = None,
+    venv: Annotated[
+        Path | None,
+        typer.Option(
+            "--venv",
+            metavar="DIR",
+            help="A virtual environment, or a folder of wheels, whose label plan is wanted.",
+        ),
+    ] = None,
     answer: Annotated[
         list[str] | None,
         typer.Option("--answer", "-a", metavar="KEY=VALUE", help="Answer a question beforehand."),
@@ -83,7 +91,7 @@ def init(
         raise ForeignFile(f"{folder / UNDO} is there already", "use --force to replace it")
     interactive = not no_input and sys.stdin.isatty()
     answers = Answers(answer or [], interactive, answers_of(text) if update else None)
-    found = discover(folder, answers, settings, root, from_ or ())
+    found = discover(folder, answers, settings, root, from_ or (), venv)
     answers.unused()
     record = folder / RECORD
     if update:
@@ -124,6 +132,7 @@ def _as_dict(found: Any) -> dict[str, Any]:
             for q in found.open
         ],
         "notes": found.draft.notes,
+        "label-plan": found.draft.plan,
         "problems": [{"key": p.key, "message": p.message, "hint": p.hint} for p in found.problems],
         "findings": [
             {

@@ -283,6 +283,9 @@ def _started(host: Host, unit: str, line: str, place: Place) -> None:
     from wsgi_sepkg import targets
 
     program, arguments = _program(line)
+    if program == "uwsgi" and "--ini" in arguments:
+        host.note(unit, place, "uWSGI reads what to do from its .ini: name that file with --from")
+        return
     runner = targets.load("debian-12").runners.get(program)
     if runner is None or not all(map(_sure, arguments)):
         host.note(unit, place, f"starts {program} in a way that is not read: {line[:100]}")
@@ -404,7 +407,7 @@ def _daemon(host: Host, options: list[str], place: Place) -> None:
         elif key in ("home", "python-path"):
             host.code(value.split(":")[0], place)
         elif key == "python-home":
-            host.note(setting, place, f"{value}: its libraries need lib_t; see the label plan")
+            host.note(setting, place, f"{value}: its libraries need lib_t, see `init --venv`")
         elif key in ("memory-limit", "virtual-memory-limit"):
             host.note(
                 setting, place, "sets a limit, which httpd_t may not: use LimitAS= of the unit"
@@ -527,6 +530,18 @@ def _uwsgi(host: Host, file: str, text: str) -> None:
             host.add("application", "wsgi", entry, f"uwsgi {name}", where)
         elif name in ("processes", "workers", "threads") and value.isdecimal():
             words += [f"--{name}", value]
+        elif name == "wsgi-file" and re.fullmatch(r"[\w/]+\.py", value) and value[0] != "/":
+            words += ["--module", value.removesuffix(".py").replace("/", ".")]
+        elif name in ("plugin", "plugins") and re.fullmatch(r"[\w,]+", value):
+            words = ["--plugin", value, *words]
+        elif name == "uid" and re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value) and value != "root":
+            host.add("application", "user", value, "uwsgi uid", where)
+        elif name == "attach-daemon" and re.fullmatch(
+            r"\S*python[0-9.]* (\S*/)?manage\.py \w+[\w =-]*", value
+        ):
+            command = value.partition("manage.py ")[2].split()
+            run = shlex.join(["manage", *command])
+            host.processes.append(ProcessFound(command[0], "worker", run, where))
         elif name in ("virtualenv", "home", "venv"):
             host.note(f"uwsgi {name}", where, f"{value}: its libraries need lib_t")
         elif name == "attach-daemon":

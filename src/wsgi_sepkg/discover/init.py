@@ -5,16 +5,29 @@ The one function for the command line and for other callers is ``discover``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsgi_sepkg import targets as known_targets
+from wsgi_sepkg.discover.environment import found_in, label_plan, read_environment
 from wsgi_sepkg.discover.evaluate import Reader
 from wsgi_sepkg.discover.host import Host, read_host
-from wsgi_sepkg.discover.local import form_of, read_local, undo_page
-from wsgi_sepkg.discover.needs import Finding, needs
-from wsgi_sepkg.discover.propose import Ask, Draft, Question, once, propose, served
+from wsgi_sepkg.discover.local import form_of, read_local, undo_page, uses_of
+from wsgi_sepkg.discover.needs import SHARED, Finding, needs
+from wsgi_sepkg.discover.propose import (
+    Ask,
+    Draft,
+    Question,
+    once,
+    powers,
+    propose,
+    relabelled,
+    served,
+    shipped,
+)
 from wsgi_sepkg.discover.source import Tree
 from wsgi_sepkg.discover.survey import Fact, Survey, is_developers, survey
 from wsgi_sepkg.discover.value import Klass, Value
@@ -39,42 +52,97 @@ class Discovery:
 
 
 def discover(
-    folder: Path, ask: Ask, settings: str = "", root: str = "", extra: Sequence[Path] = ()
+    folder: Path,
+    ask: Ask,
+    settings: str = "",
+    root: str = "",
+    extra: Sequence[Path] = (),
+    venv: Path | None = None,
 ) -> Discovery:
     """Read the application in ``folder`` and return a description of it.
 
     ``ask`` answers a question, or returns None to leave it open. ``settings`` names the settings
     module, ``root`` the folder of the code on the target, ``extra`` configuration of the host that
-    lies elsewhere. Nothing of the application is run and
-    nothing is written. Raises UsageError when it is no Django project, Unreadable when a file of it
-    cannot be read, TooMuch when its settings never end.
+    lies elsewhere, ``venv`` a virtual environment or a folder of wheels; without it one in the tree
+    is taken. Nothing of the application is run and nothing is written. Raises UsageError when it is
+    no Django project, Unreadable when a file of it cannot be read, TooMuch when its settings never
+    end.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", "name the folder of a Django project")
     tree = Tree(folder)
     found = survey(tree)
+    outside = tree.leaving(found.files)
+    named = [file for file in extra if os.path.realpath(file) in outside.values()]
+    tree.allowed |= {os.path.realpath(file) for file in named}
     module = _settings(found, ask, settings)
     host = read_host(tree, found.files)
     examples = len(host.findings)
-    lists = [file for file in extra if not _more(host, file)]
+    lists = [file for file in extra if file not in named and not _more(host, file)]
     place = _root(found, ask, root, Fact(host.root, host.root_place) if host.root else None)
     reader = Reader(tree, found.source, place.value)
     names = _names(reader, module)
     said = needs(reader, names)
+    said += _linked(tree, outside)
     findings = [*said, *_examples(said, host.findings[:examples]), *host.findings[examples:]]
     commands: list[str] = []
-    for file in lists:
-        text = Tree(file.resolve().parent).text(file.name)
+    target = known_targets.load(known_targets.host_target() or "debian-12")
+    texts = {file: Tree(file.resolve().parent).text(file.name) for file in lists}
+    uses = uses_of((t for t in texts.values() if form_of(t) == "module"), target.facts)
+    # File contexts first: they tell the paths that the rules of modules are about.
+    for file in sorted(lists, key=lambda file: form_of(texts[file]) == "module"):
         words = _words(found, place.value, findings)
-        local = read_local(text, str(file), findings, words)
+        local = read_local(texts[file], str(file), findings, words, target.facts, uses)
         findings += local.findings
         commands += local.undo
-    targets = [known_targets.host_target() or "debian-12"]
-    draft = propose(tree, found, findings, ask, place, module, reader.required, targets)
+    draft = propose(tree, found, findings, ask, place, module, reader.required, [target.name])
     served(draft, findings, host.processes, ask)
+    powers(draft, findings, target)
+    relabelled(draft, ask, target)
+    shipped(draft, ask, str(folder.resolve()) == place.value, target)
+    draft.plan = _plan(tree, found, place.value, target, findings, venv)
     result = _loaded(folder, draft, tuple(findings))
     name = str(draft.value("project.name") or "the package")
-    return replace(result, undo=undo_page(name, commands) if commands else "")
+    return replace(result, undo=undo_page(name, list(dict.fromkeys(commands))) if commands else "")
+
+
+def _linked(tree: Tree, outside: Mapping[str, str]) -> list[Finding]:
+    """Return what links out of the tree mean: configuration that is read, or is not."""
+    found = []
+    for name, real in outside.items():
+        place = Place(name)
+        if real not in tree.allowed:
+            text = f"a link to {real}, outside of the folder: name that with --from to have it read"
+            found.append(Finding("note", "", text, "", place))
+        elif posixpath.dirname(real) in SHARED:
+            found.append(Finding("path", "config", real, "a link", place, "settings that are read"))
+        else:
+            folder = posixpath.dirname(real)
+            found.append(Finding("path", "config", folder, "a link", place, f"{real} is read"))
+    return found
+
+
+def _plan(
+    tree: Tree,
+    found: Survey,
+    root: str,
+    target: known_targets.Target,
+    findings: Sequence[Finding],
+    given: Path | None,
+) -> list[str]:
+    """Return the label plan of the environment that was named, or that lies in the tree."""
+    source = tree.root / found.source
+    folder = given or found_in(source)
+    if folder is None:
+        return []
+    real, top = folder.resolve(), source.resolve()
+    inside = real.is_relative_to(top)
+    at = f"{root}/{real.relative_to(top)}" if inside else str(real)
+    ours = [root, *(str(f.value) for f in findings if f.kind == "path")]
+    plan = label_plan(read_environment(folder, at), target, ours)
+    if given is None:
+        plan.insert(1, "packages leave this folder out: the same libraries there would need")
+    return plan
 
 
 def _words(found: Survey, root: str, findings: Sequence[Finding]) -> set[str]:

@@ -706,32 +706,30 @@ def _of_path(
     return _of_join(reader, function, arguments, named, place)
 
 
-def _of_dirname(
-    reader: Reader, function: Library, arguments: list[Value], named: dict[str, Value], place: Place
-) -> Value:
-    def one(value: Value) -> Value:
-        if isinstance(value, Known) and isinstance(value.value, str):
-            return replace(value, value=posixpath.dirname(value.value), path=True)
-        return _why(value, value, place)
-
-    return mapped(arguments[0], one) if arguments else Unknown("dirname()", place)
-
-
 def _of_normpath(
     reader: Reader, function: Library, arguments: list[Value], named: dict[str, Value], place: Place
 ) -> Value:
     return mapped(arguments[0], lambda a: _path(a, place)) if arguments else Unknown("?", place)
 
 
-def _of_basename(
-    reader: Reader, function: Library, arguments: list[Value], named: dict[str, Value], place: Place
-) -> Value:
-    def one(value: Value) -> Value:
-        if isinstance(value, Known) and isinstance(value.value, str):
-            return replace(value, value=posixpath.basename(value.value), path=False)
-        return _why(value, value, place)
+def _part_of_path(part: Callable[[str], str], is_path: bool) -> _Handler:
+    """Return the handler of a function that takes a path apart."""
 
-    return mapped(arguments[0], one) if arguments else Unknown("basename()", place)
+    def of(
+        reader: Reader,
+        function: Library,
+        arguments: list[Value],
+        named: dict[str, Value],
+        place: Place,
+    ) -> Value:
+        def one(value: Value) -> Value:
+            if isinstance(value, Known) and isinstance(value.value, str):
+                return replace(value, value=part(value.value), path=is_path)
+            return _why(value, value, place)
+
+        return mapped(arguments[0], one) if arguments else Unknown(f"{function.name}()", place)
+
+    return of
 
 
 def _of_cast(
@@ -1013,9 +1011,9 @@ _SPECIAL: dict[str, _Handler] = {
     "pathlib.PosixPath": _of_path,
     "path.Path": _of_path,
     "environ.Path": _of_env_path,
-    "os.path.dirname": _of_dirname,
+    "os.path.dirname": _part_of_path(posixpath.dirname, True),
     "os.path.normpath": _of_normpath,
-    "os.path.basename": _of_basename,
+    "os.path.basename": _part_of_path(posixpath.basename, False),
     "str": _of_cast,
     "int": _of_cast,
     "float": _of_cast,

@@ -35,7 +35,7 @@ from wsgi_sepkg.discover.value import (
 )
 from wsgi_sepkg.errors import Place
 
-Kind = Literal["path", "connect", "application", "file", "boolean", "question", "note"]
+Kind = Literal["path", "connect", "application", "file", "boolean", "power", "question", "note"]
 # Folders that belong to the host, never to one application.
 SHARED = frozenset(
     "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys "
@@ -49,9 +49,10 @@ SHARED = frozenset(
 class Finding:
     """One thing that was found.
 
-    ``key`` is a use of ``path``, a service of ``connect``, a key of ``application``, or the key of
-    the description that a question would fill. ``default`` says whether it holds where the
-    environment sets nothing; ``when`` under which conditions, ``envs`` what can change it.
+    ``key`` is a use of ``path``, a service of ``connect``, a key of ``application``, a name of
+    ``power``, or the key of the description that a question would fill. ``default`` says whether it
+    holds where the environment sets nothing; ``when`` under which conditions, ``envs`` what can
+    change it.
     """
 
     kind: Kind
@@ -136,6 +137,7 @@ class _Judge:
         self.folders()
         self.directory()
         self.search()
+        self.addresses_of_apps()
         self.apps()
         self.secrets()
         self.reports()
@@ -752,6 +754,12 @@ class _Judge:
                 if isinstance(entry, Table):
                     self._web("ELASTICSEARCH_DSL", get(entry, "hosts"), "the search index")
 
+    def addresses_of_apps(self) -> None:
+        """Web addresses that settings of well-known applications name."""
+        for name, reason in knowledge()["address"].items():
+            if name in self.names:
+                self._web(name, self.names[name], reason)
+
     def _web(self, setting: str, value: Value, reason: str) -> None:
         """A connection to a web address; ports that no service has are named."""
         for one in self.each(value):
@@ -787,7 +795,12 @@ class _Judge:
                 for one in self.each(item):
                     name = str(one.value) if isinstance(one, Known) else ""
                     for app, need in knowledge()["app"].items():
-                        if name == app or name.startswith(f"{app}."):
+                        if name != app and not name.startswith(f"{app}."):
+                            continue
+                        if "power" in need:
+                            at = place_of(one)
+                            self.add("power", need["power"], True, name, at, need["reason"])
+                        else:
                             self.connect(need["to"], "INSTALLED_APPS", one, need["reason"])
                     if name == "compressor":
                         self._compressor(one)

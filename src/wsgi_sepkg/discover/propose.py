@@ -13,9 +13,12 @@ from wsgi_sepkg.discover.source import Tree
 from wsgi_sepkg.discover.survey import Fact, Survey
 from wsgi_sepkg.discover.value import readable
 from wsgi_sepkg.errors import Place
+from wsgi_sepkg.project.names import GENERIC_TYPES, USES, label_of
 from wsgi_sepkg.project.validate import CONFINEMENTS
+from wsgi_sepkg.targets import Target
 
 TABLES = ("project", "application", "path")
+_YES_NO = ("yes", "no")
 
 
 _NOWHERE = Place()
@@ -58,12 +61,16 @@ class Entry:
 
 @dataclass
 class Draft:
-    """A description in the making. ``open`` are the questions that nobody answered."""
+    """A description in the making.
+
+    ``open`` are the questions that nobody answered, ``plan`` the label plan of an environment.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     open: list[Question] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     aside: dict[str, list[str]] = field(default_factory=dict)
+    plan: list[str] = field(default_factory=list)
 
     def put(self, table: str, key: str, value: Any, *comments: str) -> None:
         """Set one key of a table."""
@@ -521,3 +528,96 @@ def _asked_services(draft: Draft, findings: Sequence[Finding], ask: Ask) -> None
 def once(questions: Iterable[Question]) -> list[Question]:
     """Return the questions, each key once."""
     return list({q.key: q for q in reversed(list(questions))}.values())[::-1]
+
+
+# -- the policy of the host ------------------------------------------------------------------------
+
+_WRITTEN = ("media", "data", "cache", "temporary")
+
+
+def powers(draft: Draft, findings: Sequence[Finding], target: Target) -> None:
+    """Say what the application needs beyond paths and connections."""
+    confinement = draft.value("application.confinement") or "shared"
+    domain = target.servers["httpd"].domain
+    for one in {f.key: f for f in reversed(findings) if f.kind == "power"}.values():
+        comments = (said(one.place, one.setting, one.reason),)
+        values: dict[str, Any]
+        if confinement != "shared":
+            values = {"name": one.key, "reason": one.reason}
+            draft.entries.append(Entry("power", values, comments, one.key))
+        elif one.key == "shared-memory":
+            # The server's domain makes files in shared memory already; multiprocessing maps them.
+            values = {
+                "source": domain,
+                "target": f"{domain.removesuffix('_t')}_tmpfs_t",
+                "class": "file",
+                "permissions": ["map"],
+                "reason": one.reason,
+            }
+            draft.entries.append(Entry("allow", values, comments, one.key))
+
+
+def relabelled(draft: Draft, ask: Ask, target: Target) -> None:
+    """Ask about folders that are written, and that a module of the base policy labels.
+
+    Kept, that label would be granted on all paths that have it.
+    """
+    own: list[str] = []
+    for index, entry in enumerate(draft.entries):
+        if entry.table != "path" or entry.id not in _WRITTEN:
+            continue
+        given = entry.values[entry.id]
+        kept: list[Any] = []
+        for path in sorted(given) if isinstance(given, list) else [given]:
+            type_, module = label_of(target.facts, f"{path}/x")
+            foreign = module and type_ not in GENERIC_TYPES and type_ != "<<none>>"
+            if foreign and not any(path.startswith(f"{above}/") for above in own):
+                kept.append(_own_label(draft, ask, entry.id, path, type_, module))
+                own.append(path)
+            else:
+                kept.append(path)
+        value = kept if isinstance(given, list) else kept[0]
+        draft.entries[index] = Entry("path", {entry.id: value}, entry.comments, entry.id)
+
+
+def _own_label(draft: Draft, ask: Ask, use: str, path: str, type_: str, module: str) -> Any:
+    text = f"{path} is {type_} by the base policy's module {module}, like other paths"
+    own = ask(Question(f"path.{use}.own-label", f"{text}: a label of its own?", "yes", _YES_NO))
+    if own == "no":
+        return path
+    also = f"{text}: other domains that write it, with commas"
+    others = ask(Question(f"path.{use}.also-written-by", also, ""))
+    suffix = USES[use].suffix
+    prefix = re.sub(r"[^a-z0-9_]", "_", str(draft.value("project.name") or "").lower())
+    for domain in [d.strip() for d in (others or "").split(",") if d.strip()]:
+        for interface in ("manage_dirs_pattern", "mmap_manage_files_pattern"):
+            values = {
+                "interface": interface,
+                "arguments": [domain, f"{prefix}_{suffix}", f"{prefix}_{suffix}"],
+                "reason": f"it writes {path} too, which had the label {type_}",
+            }
+            draft.entries.append(Entry("call", values, ("answered",), f"{domain}-{interface}"))
+    return {"path": path, "override": f"written by this application; {type_} is on other paths too"}
+
+
+def shipped(draft: Draft, ask: Ask, here: bool, target: Target) -> None:
+    """Ask who installs the code; where another package does, leave it out of this one.
+
+    ``here``: the tree that was read is the folder of the code on the target.
+    """
+    text = "does this package ship the code? no: another package installs it"
+    answer = ask(Question("application.shipped", text, "no" if here else "yes", _YES_NO))
+    if answer != "no":
+        return
+    gone = ["application.exclude", "application.build-environment", "application.static"]
+    if (draft.value("application.confinement") or "shared") != "shared":
+        draft.entries = [e for e in draft.entries if e.name not in gone]
+        draft.put("application", "exclude", ["*"], "another package installs the code")
+        static = "none" if draft.value("path.static") is None else "prebuilt"
+        draft.put("application", "static", static, "another package brings the static files")
+        return
+    draft.notes.append("another package installs the code: this is the policy for it alone")
+    draft.entries = [e for e in draft.entries if e.table not in ("application", "file")]
+    for entry in draft.entries:
+        if entry.table == "connect":
+            entry.values["by"] = target.servers["httpd"].domain

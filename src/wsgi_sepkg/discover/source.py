@@ -8,6 +8,7 @@ import os
 import stat
 import tokenize
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -36,10 +37,15 @@ class Unreadable(WsgiSepkgError, ValueError):
 
 @dataclass
 class Tree:
-    """A folder and what was read of it. Names are relative to it, with slashes."""
+    """A folder and what was read of it. Names are relative to it, with slashes.
+
+    ``allowed`` are real paths outside that may be read through a link of the tree, because the
+    user named them.
+    """
 
     root: Path
     read: dict[str, str] = field(default_factory=dict)
+    allowed: set[str] = field(default_factory=set)
     _real: str = ""
 
     def __post_init__(self) -> None:
@@ -50,7 +56,12 @@ class Tree:
         path = os.path.realpath(self.root / name)
         if path == self._real or path.startswith(self._real.rstrip("/") + "/"):
             return Path(path)
-        return None
+        return Path(path) if path in self.allowed else None
+
+    def leaving(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the real paths of those names that are links out of the tree."""
+        links = [name for name in names if (self.root / name).is_symlink()]
+        return {n: os.path.realpath(self.root / n) for n in links if self.inside(n) is None}
 
     def is_file(self, name: str | PurePosixPath) -> bool:
         """Return whether there is a regular file in the tree."""

@@ -62,6 +62,8 @@ def answers_of(text: str) -> dict[str, str]:
                 found[f"{table}.{key}"] = ",".join(plain)
             elif isinstance(plain, str):
                 found[f"{table}.{key}"] = plain
+    ours = document.get("application")
+    found["application.shipped"] = "yes" if ours and ours.get("exclude") != ["*"] else "no"
     return found
 
 

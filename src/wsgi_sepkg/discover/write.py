@@ -7,6 +7,7 @@ from typing import Any
 
 import tomlkit
 
+from wsgi_sepkg.discover.environment import is_proposal
 from wsgi_sepkg.discover.propose import TABLES, Draft, Entry, Question, once
 from wsgi_sepkg.discover.value import readable
 
@@ -45,6 +46,8 @@ def text_of(draft: Draft) -> str:
     for question in questions:
         if question.key.split(".")[0] not in TABLES:
             lines += [*_open(question), ""]
+    for line in draft.plan:
+        lines += [f"# {line}".rstrip()] if is_proposal(line) else _comment(line)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -109,6 +109,13 @@ _GRANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]
     ),
 }
 
+
+def granted_on_files(use: str) -> frozenset[str]:
+    """Return the permissions on files that a use of ``[path]`` comes to."""
+    said = set(_GRANTS[use][1]) | {"ioctl", "lock"}
+    return frozenset(said | {"setattr", "link"} if "unlink" in said else said)
+
+
 # Static files for an application that does not hand them out itself.
 _OWN_STATIC = (
     ("list_dirs_pattern", "read_files_pattern", "read_lnk_files_pattern"),
