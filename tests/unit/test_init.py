@@ -498,6 +498,14 @@ def test_a_folder_that_the_base_policy_labels_and_that_is_written_gets_its_own_l
     assert load(folder).description.path.media == "/var/lib/mailman3/web"
 
 
+def test_a_port_that_gets_a_label_is_given_back_to_those_who_used_it(run, site):
+    folder = site(SETTINGS + "MAILMAN_REST_API_URL = 'http://localhost:8001'\n")
+    run(folder, answers=("connect.http-8001.also-used-by=mailman_queue_t", *SURE))
+    (rule,) = load(folder).description.allow
+    assert (rule.source, rule.target) == ("mailman_queue_t", "notes_8001_port_t")
+    assert rule.permissions == ["name_bind", "name_connect"]
+
+
 def test_a_link_out_of_the_folder_is_read_once_its_file_is_named(run, site, tmp_path):
     folder = site(SETTINGS + "from notes.local import *\n")
     there = tmp_path / "etc" / "local.py"

@@ -318,7 +318,8 @@ class Reader:
                 flow.returns += part.returns
                 if not part.live:
                     return _Flow(flow.returns, False)
-            return flow
+            last = self.block(node.orelse, scope)
+            return _Flow(flow.returns + last.returns, last.live)
         source = self.value(node.iter, scope)
         # What a file of the host says can replace a default, as the environment can.
         file = next((f for a in alternatives(source) if (f := _file_of(a.value))), "")
@@ -563,7 +564,8 @@ class Reader:
             return self.included(node, scope)
         if not isinstance(node.func, ast.Attribute):
             return False
-        holder = self.value(node.func.value, scope)
+        target = self.element_meant(node.func.value, scope)
+        holder = self.value(target, scope)
         name = node.func.attr
         if isinstance(holder, Library) and holder.name in ("globals()", "locals()"):
             if name == "update" and node.args:
@@ -589,10 +591,26 @@ class Reader:
         elif name == "pop" and arguments and isinstance(holder, Table):
             gone = _hashable(arguments[0])
             new = replace(holder, items={k: v for k, v in holder.items.items() if k != gone})
+        elif name == "pop":
+            new = mapped(holder, lambda h: _popped(h, arguments))
         else:
             return False
-        self.store(node.func.value, new, scope)
+        self.store(target, new, scope)
         return True
+
+    def element_meant(self, node: ast.expr, scope: _Scope) -> ast.expr:
+        """Return ``x[k]`` for ``x.setdefault(k, v)``: the same object, which is there then."""
+        if not (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "setdefault"
+            and len(node.args) == 2
+        ):
+            return node
+        holder = self.element_meant(node.func.value, scope)
+        function = ast.copy_location(ast.Attribute(holder, "setdefault", ast.Load()), node)
+        self.changed(ast.copy_location(ast.Call(function, node.args, []), node), scope)
+        return ast.copy_location(ast.Subscript(holder, node.args[0], ast.Load()), node)
 
     def spread(self, value: Value, scope: _Scope, node: ast.expr) -> None:
         """Take a table's entries as names of the module."""
@@ -1026,6 +1044,16 @@ def _updated(one: Value, two: Value) -> Value:
     if isinstance(one, Table):
         return replace(one, open=True)
     return one
+
+
+def _popped(holder: Value, arguments: list[Value]) -> Value:
+    if not isinstance(holder, Items):
+        return holder
+    place = _hashable(arguments[0]) if arguments else -1
+    if isinstance(place, int) and -len(holder.items) <= place < len(holder.items):
+        gone = place % len(holder.items)
+        return replace(holder, items=holder.items[:gone] + holder.items[gone + 1 :])
+    return replace(holder, open=True)
 
 
 def _listed(holder: Value, name: str, arguments: list[Value], reader: Reader) -> Value:

@@ -21,6 +21,7 @@ from wsgi_sepkg.discover.propose import (
     Ask,
     Draft,
     Question,
+    labelled_ports,
     once,
     powers,
     propose,
@@ -99,6 +100,7 @@ def discover(
     served(draft, findings, host.processes, ask)
     powers(draft, findings, target)
     relabelled(draft, ask, target)
+    labelled_ports(draft, ask, target)
     shipped(draft, ask, str(folder.resolve()) == place.value, target)
     draft.plan = _plan(tree, found, place.value, target, findings, venv)
     result = _loaded(folder, draft, tuple(findings))

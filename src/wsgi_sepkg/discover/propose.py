@@ -13,7 +13,7 @@ from wsgi_sepkg.discover.source import Tree
 from wsgi_sepkg.discover.survey import Fact, Survey
 from wsgi_sepkg.discover.value import readable
 from wsgi_sepkg.errors import Place
-from wsgi_sepkg.project.names import GENERIC_TYPES, USES, label_of
+from wsgi_sepkg.project.names import GENERIC_TYPES, USES, base_port_type, label_of
 from wsgi_sepkg.project.validate import CONFINEMENTS
 from wsgi_sepkg.targets import Target
 
@@ -588,7 +588,7 @@ def _own_label(draft: Draft, ask: Ask, use: str, path: str, type_: str, module: 
     also = f"{text}: other domains that write it, with commas"
     others = ask(Question(f"path.{use}.also-written-by", also, ""))
     suffix = USES[use].suffix
-    prefix = re.sub(r"[^a-z0-9_]", "_", str(draft.value("project.name") or "").lower())
+    prefix = _prefix(draft)
     for domain in [d.strip() for d in (others or "").split(",") if d.strip()]:
         for interface in ("manage_dirs_pattern", "mmap_manage_files_pattern"):
             values = {
@@ -598,6 +598,30 @@ def _own_label(draft: Draft, ask: Ask, use: str, path: str, type_: str, module: 
             }
             draft.entries.append(Entry("call", values, ("answered",), f"{domain}-{interface}"))
     return {"path": path, "override": f"written by this application; {type_} is on other paths too"}
+
+
+def labelled_ports(draft: Draft, ask: Ask, target: Target) -> None:
+    """Ask who else uses the ports that get a label: as unreserved ones they were everybody's."""
+    for entry in [e for e in draft.entries if e.table == "connect" and "port" in e.values]:
+        port = entry.values["port"]
+        if base_port_type(target.facts, "tcp", port):
+            continue
+        text = f"port {port} gets a label: other domains that listen there or connect, with commas"
+        others = ask(Question(f"{entry.name}.also-used-by", text, ""))
+        for domain in [d.strip() for d in (others or "").split(",") if d.strip()]:
+            values = {
+                "source": domain,
+                "target": f"{_prefix(draft)}_{port}_port_t",
+                "class": "tcp_socket",
+                "permissions": ["name_bind", "name_connect"],
+                "reason": f"it uses port {port} too, which had no label",
+            }
+            draft.entries.append(Entry("allow", values, ("answered",), f"{domain}-{port}"))
+
+
+def _prefix(draft: Draft) -> str:
+    """Return what names of own types begin with."""
+    return re.sub(r"[^a-z0-9_]", "_", str(draft.value("project.name") or "").lower())
 
 
 def shipped(draft: Draft, ask: Ask, here: bool, target: Target) -> None:
