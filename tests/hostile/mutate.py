@@ -117,6 +117,13 @@ def heading(rng: random.Random, kind: str, dated: bool) -> str:
             f"2024-05-01T10:00:00+02:00 web1 audit[7]: {kind} ",
             f"Jun 29 14:07:33 web1 kernel: [ 12.123456] audit: type={number} audit({raw}): ",
             f"[  131.818956][   T31] audit: type={number} audit({raw}): ",
+            f"[   10.779755] web1 audit[7]: {kind} ",
+            f"audit[7]: {kind} ",
+            f"kernel: audit: type={number} audit({raw}): ",
+            f"2024-05-01 10:00:00 type={kind} msg=audit({raw}): ",
+            f"/var/log/audit/audit.log:12:type={kind} msg=audit({raw}): ",
+            f"12:type={kind} msg=audit({raw}): ",
+            f"> type={kind} msg=audit({raw}): ",
         ]
     )
 

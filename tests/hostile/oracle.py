@@ -97,9 +97,12 @@ def decision(line: str) -> Vector:
             break
         cut = body.find("type=", cut + 1)
     if quoted:
+        body = plain_end(body)
         if not body.endswith("'") or body.count("'") != 1:
             raise No
         body = body[:-1]
+    if body.count("\\_") == body.count("_"):
+        body = body.replace("\\_", "_")
     for char in body:
         if ord(char) < 32 or ord(char) == 127:
             raise No
@@ -145,6 +148,17 @@ def decision(line: str) -> Vector:
     )
 
 
+def plain_end(text: str) -> str:
+    """A user's message without the names of its users behind it."""
+    message, quote, behind = text.rpartition("'")
+    words = behind.split()
+    ids = {"UID", "AUID", "SAUID", "GID", "OUID", "ID"}
+    named = [w.partition("=") for w in words]
+    if words and all(k in ids and v[:1] == v[-1:] == '"' and len(v) > 1 for k, _, v in named):
+        return message + quote
+    return text
+
+
 def unglued(text: str) -> str:
     """A record that another one follows in its line. Raises No when its end is not sure."""
     ended = text.rstrip(" ")
@@ -188,7 +202,8 @@ def heading(head: str, quoted: bool) -> bool:
         words = text.split()
         if quoted or (words and words[-1] in ("AVC", "USER_AVC")):
             named = [w for w in words if w in ("AVC", "USER_AVC")]
-            if not named or "audit[" not in text:
+            alone = text.lstrip(" \t>`") in ("AVC", "1:AVC")
+            if not named or not ("audit[" in text or "audit:" in text or alone):
                 raise No
             kind = named[0]
             before = text[: text.index(named[0])]
@@ -211,7 +226,8 @@ def check_stamp(stamp: str) -> bool:
         raise No
     seconds, dot, ms = time.partition(".")
     if dot and seconds.isascii() and seconds.isdigit() and ms.isascii() and ms.isdigit():
-        if not (9 <= len(seconds) <= 11 and len(ms) == 3):
+        # setroubleshoot leaves the zeros in front of the milliseconds away.
+        if not (9 <= len(seconds) <= 11 and 1 <= len(ms) <= 3):
             raise No
         return False
     clock = time[-12:]

@@ -117,8 +117,21 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         AVC.replace(" dev=", " \\\ndev="),
         AVC.replace("sock_file", "sock_\nfile"),
         AVC.replace('"gunicorn"', "”gunicorn”"),
+        AVC.replace("1700000000.123", "1700000000.9"),
+        "2023-11-14 22:13:20 " + AVC,
+        "12:" + AVC,
+        "/var/log/audit/audit.log:" + AVC,
+        "audit.log.1:12:node=web1 " + AVC,
+        "> > " + AVC,
+        "`" + AVC.replace("\n", "`\n"),
+        "AVC " + AVC.split("): ")[1],
+        "audit[10]: AVC " + AVC.split("): ")[1],
+        "Nov 14 22:13:20 audit[10]: AVC " + AVC.split("): ")[1],
+        "[   10.779755] web1 audit[10]: AVC " + AVC.split("): ")[1],
+        "kernel: audit: type=1400 " + AVC.removeprefix("type=AVC msg="),
+        AVC.replace("_", "\\_"),
     ],
-    ids=range(21),
+    ids=range(34),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))
@@ -143,12 +156,15 @@ def test_forms_of_one_denial_say_the_same(log, form):
         (AVC.replace('name="app.sock"', 'name="app.sock'), "do"),
         (AVC.replace("ino=77", "ino=7x"), "ino is no number"),
         (AVC.replace("1700000000.123:42", "17000x0000.123:42"), "time and serial"),
+        ("a denial: " + AVC, "inside other text"),
+        ("web1 somebody: AVC " + AVC.split("): ")[1], "inside other text"),
+        (AVC.replace("system_u", "system\\_u", 1), "is no context"),
         ("x" + AVC.replace("type=AVC msg=audit(1700000000.123:42): ", ""), "inside other text"),
         (OTHER.replace('"root"', '"avc:  denied  { read } for"'), "inside a record of type"),
         (AVC.replace("denied", "den\x00ied"), "control characters"),
         (AVC.replace("tclass=sock_file permissive=0\n", "tclass=fil") + AVC, "runs into"),
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     reading = log(OTHER + line)
@@ -239,6 +255,40 @@ def test_the_journal_as_json_and_as_export_says_the_same_as_the_log(log):
         assert denial.stamp.event == "1700000000.123:42"
         assert denial.exit == "-13"
         assert denial.origin.line == 1
+
+
+def test_the_journal_as_pretty_json_says_the_same(log):
+    entry = {
+        "_TRANSPORT": "audit",
+        "_AUDIT_TYPE_NAME": "AVC",
+        "_AUDIT_ID": "42",
+        "_SOURCE_REALTIME_TIMESTAMP": "1700000000123000",
+        "MESSAGE": "AVC " + AVC.split("): ")[1].strip(),
+    }
+    objects = [{"MESSAGE": "hello"}, entry, {"MESSAGE": [27, 91]}]
+    text = "".join(json.dumps(o, indent="\t", separators=(",", " : ")) + "\n" for o in objects)
+    denial = only(log(text))
+    assert (denial.name, denial.stamp.event) == ("app.sock", "1700000000.123:42")
+    assert denial.origin.line == 4
+    assert log(text).lines == text.count("\n")
+
+
+def test_pretty_json_that_is_cut_is_refused(log):
+    text = json.dumps({"MESSAGE": "AVC " + AVC.split("): ")[1].strip()}, indent=1)
+    reading = log(text.removesuffix("}"))
+    assert (reading.groups, len(reading.rejected)) == ((), 1)
+
+
+def test_a_message_of_a_user_may_be_wrapped_and_enriched(log):
+    text = (
+        "type=USER_AVC msg=audit(1700000000.123:42): pid=7 uid=81 auid=1\n"
+        "ses=1 subj=system_u:system_r:system_dbusd_t:s0\n"
+        "msg='avc:  denied  { send_msg }\n"
+        "for  scontext=a:b:one_t:s0 tcontext=a:b:two_t:s0 tclass=dbus permissive=0\n"
+        'exe="/usr/bin/dbus-broker" sauid=81 hostname=? addr=?\'UID="dbus" AUID="unset"\n'
+    )
+    denial = only(log(text + OTHER))
+    assert (denial.kind, denial.source.type, denial.target.type) == ("USER_AVC", "one_t", "two_t")
 
 
 def test_counts_stay_exact_when_objects_are_more_than_are_kept(log):

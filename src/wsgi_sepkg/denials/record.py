@@ -80,12 +80,20 @@ _DATE = (
     r"(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|[^\s\d\[\]=:\"']{2,12} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?)"
 )
+# What grep, a mail program or Markdown put before a line; what a shipper or journalctl (with
+# -o cat, short-monotonic or --no-hostname) leaves of the usual date, host and tag. Nothing that a
+# user can write into a log of the system stands before a record in these places.
 _PREFIX = re.compile(
-    r"[ \t]*"
+    r"[ \t]*(?:> ?){0,8}(?P<tick>`{0,3})"
+    r"(?:\d{1,9}:|[A-Za-z0-9_./-]{1,255}:(?:\d{1,9}:)?(?=type=|node=|host=))?"
     r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}),? +)*"
     r"(?:<\d{1,3}>)?"
-    rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}) (?:(?P<tag>[A-Za-z0-9_./@-]{{1,64}})"
-    r"(?:\[\d+\])?: ?))?"
+    rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}) (?P<tag>[A-Za-z0-9_./@-]{{1,64}})"
+    r"(?:\[\d+\])?: ?"
+    rf"|(?:(?P<date2>{_DATE}) |\[ {{0,8}}\d{{1,8}}\.\d{{6}}\] )?"
+    r"(?:(?P<host2>[A-Za-z0-9_.-]{1,255}) )?"
+    r"(?P<tag2>audit|kernel)(?:\[\d+\])?: (?!avc:)"
+    rf"|(?P<date3>{_DATE}) (?=type=|node=|host=))?"
     r"(?:\[ {0,8}\d{1,8}\.\d{6}\](?:\[ {0,8}[TC]\d{1,8}\])? "
     r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] )?"
     r"(?:audit: )?"
@@ -96,8 +104,10 @@ _TYPED = re.compile(
     r"(?:msg=)?audit\((?P<event>[^()]{1,80})\) {0,2}: ?"
 )
 _JOURNAL = re.compile(r"([A-Z][A-Z0-9_]*) ")
+_JOURNAL_ALONE = re.compile(r"(AVC) (?=avc: )")
 _OLD = re.compile(r"audit\((?P<event>[^()]{1,80})\): ?(?=avc: )")
-_RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{3}):(\d{1,20})")
+# setroubleshoot (audit_data.py) writes the milliseconds without the zeros in front.
+_RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{1,3}):(\d{1,20})")
 # A date by strftime("%x %T") in some locale; ausearch's own form.
 _DATE_EVENT = re.compile(r"([^()=:\"'{}\x00-\x1f\x7f]{1,40}? \d\d:\d\d:\d\d\.\d{3}):(\d{1,20})")
 # A time that somebody blotted out before showing the record.
@@ -125,28 +135,32 @@ _LEVEL = re.compile(rf"s\d{{1,5}}{_CATEGORIES}(?:-s\d{{1,5}}{_CATEGORIES})?")
 _TRANSLATED = re.compile(r"(?:s\d{1,5}:)?[A-Z][A-Za-z0-9_.,:-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1c\x1e\x1f\x7f]")
 _NUMBER = re.compile(r"\d{1,20}")
+# auditd's enrichment of a user's message, without the character 0x1d that a terminal swallows.
+_ENRICHED = re.compile(r"' ?(?:(?:UID|AUID|SAUID|GID|OUID|ID)=\"[^\"']*\" ?)+$")
 _USER_BODY = re.compile(r"(?:user )?(?:(?!msg=)[a-z]+=[^ '\"()]* )*msg='")
 
 
 def head(line: str) -> Head | None:
     """Read the head of ``line``; None when the line is no audit record in any known form."""
     prefix = _PREFIX.match(line)
-    at = prefix.end() if prefix else 0
-    host = text((prefix["node"] or prefix["node2"] or prefix["host"] or "") if prefix else "")
-    date = (prefix["date"] or "") if prefix else ""
+    assert prefix is not None  # it matches nothing, too
+    at = prefix.end()
+    line = line.rstrip(" `") if prefix["tick"] else line
+    node = prefix["node"] or prefix["node2"]
+    host = text(node or prefix["host"] or prefix["host2"] or "")
+    date = prefix["date"] or prefix["date2"] or prefix["date3"] or ""
+    tag = prefix["tag"] or prefix["tag2"]
     typed = _TYPED.match(line, at)
     if typed:
         number = typed["number"] or typed["unknown"]
         kind = typed["type"] or NUMBERS.get(number, number)
         stamp, interpreted = _stamp(typed["event"])
         return Head(kind, host, typed["event"], stamp, interpreted, line[typed.end() :])
-    if prefix and prefix["tag"] == "audit" and (named := _JOURNAL.match(line, at)):
+    named = _JOURNAL.match(line, at) if tag == "audit" else _JOURNAL_ALONE.match(line, at)
+    if named and (tag == "audit" or not tag):
         return Head(named[1], host, "", _dated(date), False, line[named.end() :])
     old = _OLD.match(line, at)
-    printk = (
-        prefix and prefix["tag"] in (None, "kernel") and not (prefix["node"] or prefix["node2"])
-    )
-    if old and printk:
+    if old and tag in (None, "kernel") and not node:
         stamp, interpreted = _stamp(old["event"])
         return Head("AVC", host, old["event"], stamp, interpreted, line[old.end() :])
     if line.startswith("avc: ", at):
@@ -290,6 +304,9 @@ def decision(body: str, interpreted: bool) -> Decision:
     """Read ``avc: denied { ... } for ...``. Raises Malformed."""
     if _CONTROL.search(body):
         raise Malformed("control characters")
+    # Markdown escapes each underscore; a record that is not from there has some that are not.
+    if "\\_" in body and body.count("\\_") == body.count("_"):
+        body = body.replace("\\_", "_")
     found = _DECISION.match(body)
     if found is None:
         raise Malformed("not of the form avc: denied { permissions } for")
@@ -345,7 +362,7 @@ def user_body(body: str) -> str:
         if body.startswith("avc: "):
             return body
         raise Malformed("no message in quotes")
-    inner = body[found.end() :].rstrip(" ")
+    inner = _ENRICHED.sub("'", body[found.end() :].rstrip(" "))
     if not inner.endswith("'") or "'" in inner[:-1]:
         raise Malformed("the quotes of msg do not close")
     return inner[:-1]

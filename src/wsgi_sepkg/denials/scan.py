@@ -55,6 +55,8 @@ _START = re.compile(
     r"\s*(?:----|time->|$)|.*?(?:\btype=(?:[A-Z_0-9\[\]]+) (?:msg=)?audit\(|avc:\s|\baudit\(\d"
     r"|\baudit\[\d+\]: [A-Z])"
 )
+# Where the message of a user's record begins; it may have been wrapped before it.
+_USER_MESSAGE = re.compile(r"\s*msg='avc:\s")
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
 _GLUED = re.compile(r"(?:(?:host|node)=[A-Za-z0-9_.:-]{1,255} )?type=[A-Z_0-9]{1,40} msg=audit\(")
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
@@ -326,6 +328,12 @@ class Scanner:
 
     def _slow(self, begin: int) -> None:
         line, following = self._text(begin)
+        if _USER_MESSAGE.match(line):
+            # Its head was wrapped into lines before, which hold nothing that is searched for.
+            head = self.buf.rfind(b"type=USER_AVC msg=audit(", max(0, begin - 1024), begin)
+            if head >= 0 and b"avc:" not in self.buf[head:begin]:
+                begin = self.buf.rfind(b"\n", 0, head) + 1
+                line, following = self._text(begin)
         pieces = _split(line)
         for index, (piece, glued) in enumerate(pieces):
             last = index == len(pieces) - 1
@@ -404,7 +412,8 @@ class Scanner:
             except Malformed as exc:
                 if attempt == 0:
                     failure = exc
-                if not line or _START.match(line) or len(body) > 8192:
+                message = _USER_MESSAGE.match(line) and "msg=" not in body
+                if not line or len(body) > 8192 or (_START.match(line) and not message):
                     break
                 more, enriched, _ = line.partition("\x1d")
                 body, at = _append(body, more), None if enriched else after

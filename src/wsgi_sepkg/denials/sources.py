@@ -171,8 +171,24 @@ def _batched(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _journal_json(start: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    """``journalctl -o json`` and ``json-sse``: an object a line. Line numbers stay."""
-    return _batched(_json_line(line) for line in _lines(start, rest))
+    """``journalctl -o json``, ``json-sse`` and ``json-pretty``. Line numbers stay."""
+    lines = _lines(start, rest)
+    first = start.lstrip(b"\xef\xbb\xbf \r\n\x1e").split(b"\n", 1)[0].strip()
+    return _batched(_pretty_lines(lines) if first == b"{" else map(_json_line, lines))
+
+
+def _pretty_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """``json-pretty``: an object in several lines, of which only the last begins with ``}``."""
+    object_: list[bytes] = []
+    size = 0
+    for line in lines:
+        object_.append(line)
+        size += len(line)
+        if line.startswith(b"}") or size > 16 * BLOCK:
+            yield _json_line(b"".join(object_)).replace(b"\n", b" ").rstrip() + b"\n"
+            yield b"\n" * (len(object_) - 1)
+            object_, size = [], 0
+    yield from object_
 
 
 def _json_line(line: bytes) -> bytes:
