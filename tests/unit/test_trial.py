@@ -156,3 +156,42 @@ def test_the_command_ends_with_what_it_found(
     done = CliRunner().invoke(app, words)
     assert done.exit_code == status
     assert "denied after the installation" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [
+        ({"audit.log": b"type=AVC x\n", "journal": b"other\n"}, b"type=AVC x\n"),
+        ({"audit.log": b"", "journal": b"audit[1]: AVC x\n"}, b"audit[1]: AVC x\n"),
+    ],
+    ids=["auditd", "journal"],
+)
+def test_the_machines_log_is_kept_where_it_is_wanted(
+    packages: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left: dict[str, bytes],
+    kept: bytes,
+) -> None:
+    made = outcome(script_status="1\n")
+    monkeypatch.setattr(
+        boot.Machine, "run", lambda *args, **kwargs: replace(made, files={**made.files, **left})
+    )
+    here = Path("x")
+    monkeypatch.setattr(image, "prepare", lambda say: image.Image(here, here, here, "key"))
+    log = tmp_path / "machine.log"
+    words = ["try", "shop.rpm", "shop-selinux.rpm", "--audit-log"]
+    done = CliRunner().invoke(app, [*words, str(log), "--format", "json"])
+    assert done.exit_code == 1  # also of a trial that failed
+    assert log.read_bytes() == kept
+    assert "audit_log" not in json.loads(done.stdout)
+
+
+def test_a_folder_for_the_log_that_is_missing_is_told_before_the_machine_boots(
+    packages: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot.Machine, "run", lambda *args, **kwargs: pytest.fail("booted"))
+    with pytest.raises(UsageError, match="is no folder"):
+        CliRunner().invoke(
+            app, ["try", "shop.rpm", "--audit-log", "gone/x"], catch_exceptions=False
+        )

@@ -34,6 +34,15 @@ def try_packages(
             dir_okay=False,
         ),
     ] = None,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--audit-log",
+            metavar="FILE",
+            help="Keep the machine's audit log here, for `explain` and `learn`.",
+            dir_okay=False,
+        ),
+    ] = None,
     image: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +63,7 @@ def try_packages(
     verbose: common.Verbose = False,
 ) -> None:
     """Install packages in a throw-away machine with an enforcing kernel; tell what was denied."""
+    from wsgi_sepkg.errors import UsageError
     from wsgi_sepkg.machine import trial
     from wsgi_sepkg.machine.boot import Machine
     from wsgi_sepkg.machine.image import prepare
@@ -64,10 +74,17 @@ def try_packages(
 
     common.state["format"] = format_
     trial.suited(rpms, foreign=image is not None)
+    if audit_log is not None and not audit_log.absolute().parent.is_dir():
+        raise UsageError(
+            f"{audit_log.parent} is no folder for the audit log", "make it, or name another file"
+        )
     with common.progress("making the machine, once; then booting it", quiet):
         machine = Machine.of_disk(image) if image else Machine.of(prepare(note))
         machine = replace(machine, memory=memory)
         result = trial.attempt(machine, rpms, script, limit=timeout)
+    if audit_log is not None:
+        common.write(audit_log, result.audit_log)
+        note(f"wrote {audit_log}")
     if format_ is common.Format.json:
         common.show(json.dumps(report.as_dict(result), indent=2, sort_keys=True))
     else:

@@ -70,7 +70,8 @@ class Trial:
     ``installing`` are denials of the transaction itself, ``running`` of all that came after it.
     ``script`` is the exit status of the user's script, None when there was none. ``domains`` are
     the domains of processes with their commands, kernel threads and the system's own left out.
-    ``system`` is the distribution that the machine runs.
+    ``system`` is the distribution that the machine runs. ``audit_log`` is auditd's log, or the
+    journal where no auditd runs.
     """
 
     system: str
@@ -88,6 +89,7 @@ class Trial:
     running: tuple[Refusal, ...]
     booted: float
     lasted: float
+    audit_log: bytes = b""
 
     @property
     def ok(self) -> bool:
@@ -170,6 +172,7 @@ def _read(nevras: tuple[str, ...], outcome: Outcome) -> Trial:
         running=refusals(outcome.text("script.avc")),
         booted=outcome.booted,
         lasted=outcome.lasted,
+        audit_log=outcome.files.get("audit.log") or outcome.files.get("journal", b""),
     )
 
 

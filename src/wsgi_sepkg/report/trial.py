@@ -9,8 +9,10 @@ from wsgi_sepkg.machine.trial import Refusal, Trial
 
 
 def as_dict(trial: Trial) -> dict[str, object]:
-    """Return the trial as data for JSON, with ``ok``."""
-    return {**asdict(trial), "ok": trial.ok}
+    """Return the trial as data for JSON, with ``ok`` and without the audit log."""
+    data = {**asdict(trial), "ok": trial.ok}
+    del data["audit_log"]
+    return data
 
 
 def as_text(trial: Trial, verbose: bool = False) -> str:
