@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wsgi_sepkg.cli import app
+from wsgi_sepkg.errors import UsageError
 
 pytestmark = pytest.mark.integration
 
@@ -148,6 +149,17 @@ def test_one_by_one_only_what_was_accepted_is_written(thin: Path, tmp_path: Path
     assert "connect" not in after
     assert "1 of 2 settled" in done.stdout
     assert "not accepted" in done.stdout
+
+
+def test_without_answers_it_says_so_and_writes_nothing(thin: Path, tmp_path: Path) -> None:
+    before = (thin / "wsgi-sepkg.toml").read_bytes()
+    with pytest.raises(UsageError, match="nobody answers") as caught:
+        CliRunner().invoke(
+            app, ["learn", str(thin), str(log(tmp_path, "media"))], catch_exceptions=False
+        )
+    assert "--yes" in caught.value.hint
+    assert caught.value.exit_status == 2
+    assert (thin / "wsgi-sepkg.toml").read_bytes() == before
 
 
 def test_a_day_of_the_log_is_one_of_the_calendar() -> None:

@@ -91,7 +91,7 @@ def test_the_commands_make_and_merge_what_explain_reads_like_a_log(tmp_path):
     for name in names:
         done = RUN.invoke(app, ["denials", "summarize", name, "-o", name + ".json"])
         assert done.exit_code == 0, done.output
-        assert "300 access decisions in 5 groups; 1 records rejected" in done.output
+        assert "300 access decisions in 5 groups; 1 record rejected" in done.output
     merged = str(tmp_path / "fleet.json")
     done = RUN.invoke(app, ["denials", "merge", *[n + ".json" for n in names], "-o", merged])
     assert done.exit_code == 0, done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,7 +81,15 @@ def learn(
         if not asks:
             return True
         typer.echo(f"{edit.title()}\n    {edit.reason()}", err=True)
-        return typer.confirm("accept", default=True, err=True)
+        try:
+            return typer.confirm("accept", default=True, err=True)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            raise UsageError(
+                "nobody answers whether to accept the change: standard input is at its end",
+                "accept every change with --yes, or see them with --dry-run; nothing was written",
+            ) from None
 
     with common.progress("linking", quiet or asks):
         result = run(loaded, reading, headers, accept, policy_root or Path("/"), dry_run)

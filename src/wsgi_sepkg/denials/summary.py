@@ -14,6 +14,7 @@ from wsgi_sepkg.denials.model import Denial, Notice, Origin, Stamp
 from wsgi_sepkg.denials.record import Malformed
 from wsgi_sepkg.denials.tally import Pile, Tally
 from wsgi_sepkg.errors import UsageError
+from wsgi_sepkg.report import counted
 
 VERSION = 1
 
@@ -179,11 +180,11 @@ def line(tally: Tally) -> str:
     """One line for people: how much was read, and what of it was not understood."""
     count = sum(pile.count for pile in tally.piles.values())
     text = (
-        f"{tally.lines} lines of {len(tally.logs)} logs: {count} access decisions in "
-        f"{len(tally.piles)} groups"
+        f"{counted(tally.lines, 'line')} of {counted(len(tally.logs), 'log')}: "
+        f"{counted(count, 'access decision')} in {counted(len(tally.piles), 'group')}"
     )
     if refused := tally.reasons.total():
-        text += f"; {refused} records rejected"
+        text += f"; {counted(refused, 'record')} rejected"
     if tally.dropped:
-        text += f"; {tally.dropped} records of further groups counted but not kept"
+        text += f"; {counted(tally.dropped, 'record')} of further groups counted but not kept"
     return text

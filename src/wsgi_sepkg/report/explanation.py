@@ -8,6 +8,7 @@ from msgspec import json
 
 from wsgi_sepkg.denials.decide import Fix
 from wsgi_sepkg.denials.explain import Explained, Explanation
+from wsgi_sepkg.report import counted
 
 
 def as_json(explanation: Explanation) -> str:
@@ -105,11 +106,11 @@ def summary(explanation: Explanation) -> str:
     """Return one line: how many records and groups, how many rejected, what was asked."""
     reading = explanation.reading
     text = (
-        f"{reading.denied} denials in {len(reading.groups)} groups, "
-        f"{reading.rejected_count} records rejected, {reading.lines} lines"
+        f"{counted(reading.denied, 'denial')} in {counted(len(reading.groups), 'group')}, "
+        f"{counted(reading.rejected_count, 'record')} rejected, {counted(reading.lines, 'line')}"
     )
     if reading.dropped:
-        text += f", {reading.dropped} records beyond the groups that are kept"
+        text += f", {counted(reading.dropped, 'record')} beyond the groups that are kept"
     return f"{text}; asked: {', '.join(explanation.asked)}"
 
 
@@ -133,7 +134,9 @@ def heading(explained: Explained) -> str:
 def _opened(fix: Fix) -> str:
     parts = list(fix.opens)
     if fix.opens_count is not None:
-        parts.append(f"{fix.opens_count} access vectors in the policy")
+        parts.append(f"{counted(fix.opens_count, 'access vector')} in the policy")
+    elif fix.kind == "boolean":
+        parts.append("not counted: no policy was asked (--policy FILE counts it)")
     return "; ".join(parts)
 
 

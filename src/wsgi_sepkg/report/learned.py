@@ -7,6 +7,7 @@ import difflib
 from msgspec import json
 
 from wsgi_sepkg.denials.learn import Learned
+from wsgi_sepkg.report import counted
 
 
 def diff(learned: Learned) -> str:
@@ -43,7 +44,7 @@ def as_text(learned: Learned) -> str:
         f"{len(mine)} settled; {len(learned.settled) - len(mine)} not of this application"
     )
     out.append(
-        f"became allowed: {len(learned.asked_for)} access vectors that were denied, "
+        f"became allowed: {counted(len(learned.asked_for), 'access vector')} of what was denied, "
         f"{len(learned.more)} more"
     )
     out += [f"  {s} {t}:{c} {p}" for s, t, c, p in learned.more]
