@@ -63,8 +63,9 @@ def test_a_boolean_is_one_of_some_target(boolean: knowledge.Boolean) -> None:
 
 @pytest.mark.parametrize("need", KNOWN.own, ids=lambda o: o.id)
 def test_a_domains_own_boolean_decides_its_example(need: knowledge.OwnBoolean) -> None:
-    first = LADDERS["fedora"].answer(denial(need.example)).fixes[0]
-    assert (first.kind, first.opens) == ("boolean", (need.opens,))
+    fixes = LADDERS["fedora"].answer(denial(need.example)).fixes
+    found = [(fix.kind, fix.opens) for fix in (fixes if need.weak else fixes[:1])]
+    assert ("boolean", (need.opens,)) in found
 
 
 @pytest.mark.parametrize("wrong", KNOWN.wrong, ids=lambda w: w.name)
@@ -151,7 +152,7 @@ def test_every_type_of_an_entry_is_in_some_target() -> None:
 
 
 # Types of releases that are no target, or of packages beside the base policy.
-HISTORIC = {"container_var_lib_t", "spc_t", "container_ro_file_t"}
+HISTORIC = {"container_runtime_t", "container_var_lib_t", "spc_t", "container_ro_file_t"}
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,8 @@ class Ladder:
     def answer(self, denial: Denial) -> Answer:
         """Return how ``denial`` is settled."""
         fixes = sorted(self._fixes(denial), key=lambda fix: (fix.weak, RUNGS.index(fix.rung)))
-        fixes = _without_repeats(fixes)
-        if not fixes:
-            fixes = [self._nothing_known(denial)]
+        fixes = _without_repeats(fixes) or list(self._went_through(denial))
+        fixes = fixes or [self._nothing_known(denial)]
         notes = list(self._notes(denial))
         fixes = self._by_policy(denial, fixes, notes)
         return Answer(
@@ -200,7 +199,6 @@ class Ladder:
             yield from self._ports(denial)
         elif not matched:
             yield from self._grant(denial)
-        yield from self._went_through(denial)
         yield from self._with_a_waiver(denial)
 
     def matches(self, entry: Entry, denial: Denial) -> bool:
@@ -246,10 +244,13 @@ class Ladder:
             *_GENERIC_STEMS,
         ):
             return False
+        owner = self.names.owner(denial.source.type)
+        if entry.other_module and owner and owner == self.names.owner(denial.target.type):
+            return False
         short = stem(denial.source.type).partition("_")[0]
         if entry.own_type and not denial.target.type.startswith(f"{short}_"):
             return False
-        if entry.base_domain and not self.names.owner(denial.source.type):
+        if entry.base_domain and not owner:
             return False
         if entry.standard_path:
             expected = self.names.expected(denial.path, denial.tclass)
@@ -461,6 +462,7 @@ class Ladder:
                 opens_count=self._count(name),
                 refs=("booleans of the target",),
                 change=Change("boolean", _change_values(denial, name=name)),
+                weak=need.weak,
             )
 
     def _ports(self, denial: Denial) -> Iterator[Fix]:
@@ -620,9 +622,11 @@ class Ladder:
             return f"{target} is every file without a label"
         if asked & {"execmem", "execstack", "execheap"}:
             return "memory that is written and then run is how an exploit stays"
-        if asked & {"dac_override", "dac_read_search", "sys_admin", "sys_ptrace", "sys_module"}:
-            return "a capability that goes around every file mode, or into the kernel"
+        powers = {"dac_override", "dac_read_search", "sys_admin", "sys_ptrace", "sys_module"}
         web = self.knowledge.among(["@web", "@script", "@container"], denial.source.type)
+        # In a user namespace the capability ends where the namespace does.
+        if asked & powers and (web or not denial.tclass.endswith("_userns")):
+            return "a capability that goes around every file mode, or into the kernel"
         secret = member("secrets", target) or member("policy-types", target)
         if secret and (web or target == "shadow_t" or not asked <= _READ):
             return f"{target} is none of an application's business"
@@ -631,7 +635,7 @@ class Ladder:
             return f"a write to {target} changes programs or configuration of the host"
         if writes and (member("shared-base", target) or member("temporary", target)):
             return f"{target} is shared by the files of many programs"
-        walks = asked <= {"getattr", "search"} and denial.tclass == "dir"
+        walks = asked <= {"getattr", "search", "watch", "watch_reads"} and denial.tclass == "dir"
         if member("base", target) and not walks:
             return f"{target} is what lies in a place until it gets a label of its own"
         if member("wide-ports", target):

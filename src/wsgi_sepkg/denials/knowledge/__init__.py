@@ -139,6 +139,9 @@ class Entry(_Data, frozen=True):
     """The target is another process, not a file."""
     foreign_domain: bool = False
     """The target's type belongs to another program than the source's."""
+    other_module: bool = False
+    """The target's type is declared by another module than the source's: nothing that the programs
+    of one module pass to each other."""
     own_type: bool = False
     """The target's type belongs to the source's own program."""
     standard_path: bool = False
@@ -201,6 +204,8 @@ class OwnBoolean(_Data, frozen=True):
     only_for: dict[str, list[str]] = field(default_factory=dict)
     tunable: str = ""
     """A tunable of our own where the base policy has no boolean; '' where none is proposed."""
+    weak: bool = False
+    """Only an alternative to what else is found."""
 
 
 class PortService(_Data, frozen=True):
