@@ -6,6 +6,7 @@ audit log is collected; in the second the learned package runs with nothing perm
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,13 @@ from wsgi_sepkg.machine.trial import refusals
 from wsgi_sepkg.package.tree import generate
 from wsgi_sepkg.policy.compile import compile_modules, headers_for
 from wsgi_sepkg.project.load import load
+
+# What the visitor does in each step of the second boot.
+DID = {
+    "use": ("list", "static", "sign", "photo", "media"),
+    "mail": ("mail",),
+    "postgresql": ("list", "static", "sign"),
+}
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("WSGI_SEPKG_VM_FULL"), reason="make vm-full runs it"
@@ -76,9 +84,18 @@ def grants(project: Path, folder: Path) -> set[Vector]:
 
 def test_the_thin_package_was_denied_what_it_needs(story: Story) -> None:
     assert story.collected.status == 0
-    denied = {(d.target, d.tclass) for d in refusals(story.collected.text("audit.log"))}
-    assert ("var_log_t", "file") in denied
-    assert ("postgresql_port_t", "tcp_socket") in denied
+    denied = {
+        (d.target, d.tclass)
+        for d in refusals(story.collected.text("audit.log"))
+        if d.source == "httpd_t"
+    }
+    # Not the log and not new photographs: Debian's httpd_t makes files of its own types there.
+    assert denied == {
+        ("var_lib_t", "file"),
+        ("var_t", "file"),
+        ("smtp_port_t", "tcp_socket"),
+        ("postgresql_port_t", "tcp_socket"),
+    }
 
 
 def test_every_denial_was_settled(story: Story) -> None:
@@ -90,9 +107,9 @@ def test_every_denial_was_settled(story: Story) -> None:
 def test_the_learned_package_works_and_nothing_is_denied(story: Story) -> None:
     used = story.used
     assert (used.status, used.enforcing) == (0, "Enforcing")
-    for step in ("use", "mail", "postgresql"):
-        assert refusals(used.text(f"{step}.avc")) == [], step
-        assert "500" not in used.text(f"{step}.json")
+    for step, did in DID.items():
+        assert refusals(used.text(f"{step}.avc")) == (), step
+        assert json.loads(used.text(f"{step}.json")) == dict.fromkeys(did, 200), step
     assert "To: guest@example.org" in used.text("mailbox")
 
 
