@@ -101,8 +101,6 @@ def decision(line: str) -> Vector:
         if not body.endswith("'") or body.count("'") != 1:
             raise No
         body = body[:-1]
-    if body.count("\\_") == body.count("_"):
-        body = body.replace("\\_", "_")
     for char in body:
         if ord(char) < 32 or ord(char) == 127:
             raise No
@@ -220,6 +218,8 @@ def heading(head: str, quoted: bool) -> bool:
 def check_stamp(stamp: str) -> bool:
     """Whether the time is written out. Raises No."""
     time, _, serial = stamp.rpartition(":")
+    if stamp == "...":
+        return False
     if stamp and all(c in "XYZN#*0123456789.:" for c in stamp) and stamp[0] in "XYZN#*":
         return False
     if not (serial.isascii() and serial.isdigit()):

@@ -118,6 +118,7 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         AVC.replace("sock_file", "sock_\nfile"),
         AVC.replace('"gunicorn"', "”gunicorn”"),
         AVC.replace("1700000000.123", "1700000000.9"),
+        AVC.replace("1700000000.123:42", "..."),
         "2023-11-14 22:13:20 " + AVC,
         "12:" + AVC,
         "/var/log/audit/audit.log:" + AVC,
@@ -129,7 +130,6 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         "Nov 14 22:13:20 audit[10]: AVC " + AVC.split("): ")[1],
         "[   10.779755] web1 audit[10]: AVC " + AVC.split("): ")[1],
         "kernel: audit: type=1400 " + AVC.removeprefix("type=AVC msg="),
-        AVC.replace("_", "\\_"),
     ],
     ids=range(34),
 )

@@ -161,7 +161,8 @@ class Ladder:
     def answer(self, denial: Denial) -> Answer:
         """Return how ``denial`` is settled."""
         fixes = sorted(self._fixes(denial), key=lambda fix: (fix.weak, RUNGS.index(fix.rung)))
-        fixes = _without_repeats(fixes) or list(self._went_through(denial))
+        # Last: that nothing was blocked is a hint, and no answer where there is any other.
+        fixes = _without_repeats([*fixes, *self._went_through(denial)])
         fixes = fixes or [self._nothing_known(denial)]
         notes = list(self._notes(denial))
         fixes = self._by_policy(denial, fixes, notes)

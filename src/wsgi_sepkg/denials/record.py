@@ -111,7 +111,7 @@ _RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{1,3}):(\d{1,20})")
 # A date by strftime("%x %T") in some locale; ausearch's own form.
 _DATE_EVENT = re.compile(r"([^()=:\"'{}\x00-\x1f\x7f]{1,40}? \d\d:\d\d:\d\d\.\d{3}):(\d{1,20})")
 # A time that somebody blotted out before showing the record.
-_BLOTTED_EVENT = re.compile(r"[XYZN#*]{2,}(?:[.:][XYZN#*\d]+)*")
+_BLOTTED_EVENT = re.compile(r"[XYZN#*]{2,}(?:[.:][XYZN#*\d]+)*|\.{3}")
 _ISO = re.compile(r"\d{4}-.*(?:Z|[+-]\d\d:?\d\d)")
 
 _DECISION = re.compile(
@@ -304,9 +304,6 @@ def decision(body: str, interpreted: bool) -> Decision:
     """Read ``avc: denied { ... } for ...``. Raises Malformed."""
     if _CONTROL.search(body):
         raise Malformed("control characters")
-    # Markdown escapes each underscore; a record that is not from there has some that are not.
-    if "\\_" in body and body.count("\\_") == body.count("_"):
-        body = body.replace("\\_", "_")
     found = _DECISION.match(body)
     if found is None:
         raise Malformed("not of the form avc: denied { permissions } for")
