@@ -160,6 +160,12 @@ class DependencyMissing(PackageBuildFailed):
     """A BuildRequires of the package cannot be had in the build root."""
 
 
+class WheelMissing(WsgiSepkgError):
+    """A wheel of the requirements file cannot be had for the target, or cannot be packaged."""
+
+    exit_status = 2
+
+
 class BuildStopped(PackageBuildFailed):
     """A build was canceled, killed, or took longer than it may."""
 

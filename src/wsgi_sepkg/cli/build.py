@@ -197,6 +197,7 @@ def build(
     settings: common.Settings = None,
     engine: _Engine = EngineName.rpmbuild,
     outdir: common.OutDir = Path("out"),
+    wheels: common.Wheels = None,
     jobs: _Jobs = 0,
     root: _Roots = None,
     wait: _Wait = True,
@@ -233,6 +234,7 @@ def build(
             "".join(targets),
             settings,
             outdir,
+            wheels,
             policy_headers,
             policy_root,
             dry_run,
@@ -259,7 +261,8 @@ def build(
         scratch=scratch,
         scm=scm,
         project=str(Path(project).resolve()),
-        options=farm.options(settings or [], policy_headers, policy_root),
+        options=farm.options(settings or [], policy_headers, policy_root, wheels),
+        wheels=str(wheels.resolve()) if wheels is not None else "",
     )
     targets = targets or farm.described(project, settings or [])
     if dry_run:
@@ -351,6 +354,7 @@ def _here(
     target: str,
     settings: list[str] | None,
     outdir: Path,
+    wheels: Path | None,
     policy_headers: Path | None,
     policy_root: Path | None,
     dry_run: bool,
@@ -364,7 +368,7 @@ def _here(
     from wsgi_sepkg.report import build as report
 
     loaded = common.load(project, target, settings, format_)
-    tree = common.tree(loaded, quiet)
+    tree = common.tree(loaded, quiet, wheels)
     if dry_run:
         headers_for(loaded.target, policy_headers, policy_root)
         for name in report.expected_names(tree):

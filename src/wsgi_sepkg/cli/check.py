@@ -30,7 +30,7 @@ def check(
     from wsgi_sepkg.report import check as report
 
     loaded = common.load(project, target, settings, format_)
-    tree = common.tree(loaded, quiet)
+    tree = common.tree(loaded, quiet, policy_only=True)
     headers = headers_for(loaded.target, policy_headers, policy_root)
     with common.progress(f"linking {tree.policy.module} with the base policy", quiet):
         result = run(tree, headers, policy_root or Path("/"))

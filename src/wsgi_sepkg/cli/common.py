@@ -74,6 +74,18 @@ PolicyRoot = Annotated[
     ),
 ]
 
+Wheels = Annotated[
+    Path | None,
+    typer.Option(
+        "--wheels",
+        metavar="DIR",
+        help="A folder with the wheels of bundled dependencies, instead of the package index.",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
+
 state: dict[str, Any] = {"format": Format.text}
 
 
@@ -116,11 +128,12 @@ def load(project: str, target: str, settings: list[str] | None, format_: Format)
     return loaded
 
 
-def tree(loaded: Any, quiet: bool) -> Any:
+def tree(loaded: Any, quiet: bool, wheels: Path | None = None, *, policy_only: bool = False) -> Any:
     """Return the rendered tree, with remarks on what is not shipped or not used."""
     from wsgi_sepkg.package import tree as trees
 
-    made = trees.generate(loaded)
+    with progress("gathering what travels along", quiet):
+        made = trees.generate(loaded, wheels, policy_only=policy_only)
     if state["format"] is Format.text and not quiet:
         for remark in trees.remarks(made):
             note(remark)

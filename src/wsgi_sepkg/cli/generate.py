@@ -27,6 +27,7 @@ def generate(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files that were edited, or are not ours.")
     ] = False,
+    wheels: common.Wheels = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Show what follows from the description; write nothing."),
@@ -37,12 +38,13 @@ def generate(
 ) -> None:
     """Write the policy sources and the spec, to read or to commit.
 
-    Needs nothing but Python. check and build do not need the written files: they make their own.
+    Needs nothing but Python, and pip where wheels travel along. check and build do not need the
+    written files: they make their own.
     """
     from wsgi_sepkg.package import tree as trees
 
     loaded = common.load(project, target, settings, format_)
-    tree = trees.generate(loaded)
+    tree = trees.generate(loaded, wheels, policy_only=explain)
     if explain:
         from wsgi_sepkg.report import derived
 

@@ -22,6 +22,7 @@ def srpm(
     target: common.Target = "",
     settings: common.Settings = None,
     outdir: common.OutDir = Path("out"),
+    wheels: common.Wheels = None,
     dry_run: common.DryRun = False,
     format_: common.OutputFormat = common.Format.text,
     quiet: common.Quiet = False,
@@ -30,7 +31,7 @@ def srpm(
     from wsgi_sepkg.package import build
 
     loaded = common.load(project, target, settings, format_)
-    tree = common.tree(loaded, quiet)
+    tree = common.tree(loaded, quiet, wheels)
     if dry_run:
         name = f"{tree.plan.name}-{tree.plan.version}-{tree.plan.release}.src.rpm"
         common.show(f"would write {outdir / name}", quiet)

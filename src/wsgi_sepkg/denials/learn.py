@@ -191,7 +191,7 @@ def _edits(
 def _linked(
     loaded: Loaded, headers: Headers, policy_root: Path, work: Path, denials: Sequence[Denial]
 ) -> _State:
-    tree = generate(loaded)
+    tree = generate(loaded, policy_only=True)
     report = checking.check(tree, headers, policy_root, keep=work)
     linked = buildcheck.find_store(str(work / "root"))
     return _State(

@@ -34,10 +34,12 @@ class BuildResult:
 
 
 def lay_out(tree: Tree, folder: Path) -> Path:
-    """Write spec and sources into ``folder``, archive included, and return the spec's path."""
+    """Write spec and sources, archive and wheels included, into ``folder``; return the spec."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in tree.sources.items():
         (folder / name).write_bytes(content)
+    for name, path in tree.wheels.items():
+        shutil.copyfile(path, folder / name)
     application = tree.loaded.description.application
     plan = tree.plan.application
     newest = tree.plan.changelog[0].date

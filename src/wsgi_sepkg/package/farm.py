@@ -44,6 +44,7 @@ class Settings:
     scratch: bool = True
     scm: str = ""
     project: str = ""
+    wheels: str = ""
     options: tuple[str, ...] = ()
 
 
@@ -64,7 +65,10 @@ def roots(given: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
 
 
 def options(
-    overrides: Sequence[str], headers: Path | None, policy_root: Path | None
+    overrides: Sequence[str],
+    headers: Path | None,
+    policy_root: Path | None,
+    wheels: Path | None = None,
 ) -> tuple[str, ...]:
     """Return the options with which this program builds for one target in a process of its own."""
     found = [word for text in overrides for word in ("--set", text)]
@@ -72,6 +76,8 @@ def options(
         found += ["--policy-headers", str(headers.resolve())]
     if policy_root is not None:
         found += ["--policy-root", str(policy_root.resolve())]
+    if wheels is not None:
+        found += ["--wheels", str(wheels.resolve())]
     return tuple(found)
 
 
@@ -172,9 +178,11 @@ def _sources(
     loaded: Loaded, made: Job, engine_name: str, settings: Settings
 ) -> tuple[str, str, str]:
     """Return name-version-release, SHA-256 and the place in the job's folder of the source RPM."""
-    tree = generate(loaded)
+    wheels = Path(settings.wheels) if settings.wheels else None
+    here = engine_name == "rpmbuild" or bool(settings.scm)
+    tree = generate(loaded, wheels, policy_only=here)
     nvr = f"{tree.plan.name}-{tree.plan.version}-{tree.plan.release}"
-    if engine_name == "rpmbuild" or settings.scm:
+    if here:
         # The build makes it itself.
         return nvr, hashlib.sha256(settings.scm.encode()).hexdigest() if settings.scm else "", ""
     path = _source_rpm(tree, made.folder, loaded.target.name)

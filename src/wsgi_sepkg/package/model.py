@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -94,12 +95,57 @@ class BooleanWish(Struct, frozen=True):
         return f"{self.name}={self.value}:{self.when}"
 
 
+class Wheel(Struct, frozen=True):
+    """A wheel that travels along: a source of the SRPM, installed on ``architectures``."""
+
+    file: str
+    name: str
+    version: str
+    sha256: str
+    architectures: tuple[str, ...]
+
+
+class Bundle(Struct, frozen=True):
+    """The virtual environment of an application, in ``folder``.
+
+    ``architectures`` are those that the package is built for, () where one package serves all.
+    ``libraries`` are names of shared libraries in the wheels.
+    """
+
+    folder: str
+    wheels: tuple[Wheel, ...]
+    architectures: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+    @property
+    def interpreter(self) -> str:
+        """The interpreter that knows the environment."""
+        return f"{self.folder}/bin/python3"
+
+    @property
+    def locks(self) -> dict[str, str]:
+        """The requirements files that pip installs from, by name: one, or one for each machine."""
+        if not self.architectures:
+            return {"bundled.txt": _lock(self.wheels)}
+        return {
+            f"bundled-{machine}.txt": _lock(w for w in self.wheels if machine in w.architectures)
+            for machine in self.architectures
+        }
+
+
+def _lock(wheels: Iterable[Wheel]) -> str:
+    lines = (f"{w.name}=={w.version} --hash=sha256:{w.sha256}\n" for w in wheels)
+    return "".join(sorted(lines))
+
+
 class ApplicationPlan(Struct, frozen=True):
     """The application package.
 
     ``accounts`` are made at its installation. ``units``: all of systemd that it brings;
     ``enabled_units``: by preset on the first install; ``restarted_units``: what runs all the time,
-    restarted after an upgrade. ``confinement``: the word of the description.
+    restarted after an upgrade. ``confinement``: the word of the description. ``python`` is the
+    target's interpreter; ``bundle`` the environment of the application, None where it runs with the
+    packages of the distribution, and ``pip`` the package that fills it.
     """
 
     root: str
@@ -127,6 +173,13 @@ class ApplicationPlan(Struct, frozen=True):
     migrate: str
     migrate_command: str
     tmpfiles: str
+    bundle: Bundle | None
+    pip: str
+
+    @property
+    def interpreter(self) -> str:
+        """The interpreter that runs the application."""
+        return self.bundle.interpreter if self.bundle is not None else self.python
 
 
 class Plan(Struct, frozen=True):

@@ -23,6 +23,7 @@ from wsgi_sepkg.package.archive import listing
 from wsgi_sepkg.package.tree import Tree, Written
 from wsgi_sepkg.policy import render
 from wsgi_sepkg.project.load import load
+from wsgi_sepkg.project.names import environment_folder
 from wsgi_sepkg.targets import Target
 
 KINDS = ("copr", "packit", "koji", "gitlab", "github")
@@ -53,7 +54,14 @@ def targets_of(project: str, chosen: Sequence[str], settings: Sequence[str] = ()
     if not names:
         listed = load(project, settings=settings).description.project.targets
         names = list(dict.fromkeys(listed)) or ["el9", "el10", "fedora"]
-    trees = [tree.generate(load(project, name, settings)) for name in names]
+    loads = [load(project, name, settings) for name in names]
+    if any(environment_folder(loaded.description) for loaded in loads):
+        raise UsageError(
+            "the wheels of bundled dependencies are in no repository, and a pipeline of this kind "
+            "makes its source RPM of what is committed",
+            "let the pipeline run `wsgi-sepkg srpm`, or `wsgi-sepkg build --engine`",
+        )
+    trees = [tree.generate(loaded) for loaded in loads]
     built = [t for t in trees if t.loaded.target.mock_root]
     if not built:
         raise UsageError(

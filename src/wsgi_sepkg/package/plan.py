@@ -10,6 +10,7 @@ from pathlib import Path
 from wsgi_sepkg.package.model import (
     ApplicationPlan,
     BooleanWish,
+    Bundle,
     Change,
     Entry,
     Folder,
@@ -52,12 +53,14 @@ def plan(
     target: Target,
     local_files: tuple[str, ...] = (),
     newest: datetime.date | None = None,
+    bundle: Bundle | None = None,
 ) -> Plan:
     """Return what is packaged.
 
     ``local_files`` are the hand-written additions that lie beside the generated policy
     (``local.te``, ``local.fc``); ``newest`` is the day of the newest source, used for the changelog
-    where the description has none.
+    where the description has none. ``bundle`` is the environment of an application that brings its
+    dependencies along.
     """
     project = description.project
     version = rpm_version(project.version)
@@ -79,7 +82,7 @@ def plan(
     for file in (MANIFEST, CHECK_SCRIPT, CHECK_FILE):
         sources.add(file, PACKAGING_FOLDER)
     if application is not None:
-        app = _application(description, application, policy, target, sources)
+        app = _application(description, application, policy, target, sources, bundle)
     description_text = project.description or project.summary
     return Plan(
         name=name,
@@ -233,6 +236,7 @@ def _application(
     policy: Policy,
     target: Target,
     sources: _Sources,
+    bundle: Bundle | None,
 ) -> ApplicationPlan:
     server = target.servers[application.server]
     python = target.pythons[application.python or target.default_python]
@@ -300,6 +304,13 @@ def _application(
         files.append(Entry(path, directives))
 
     sources.add(BUILD_SCRIPT, PACKAGING_FOLDER)
+    if bundle is not None:
+        for file in bundle.locks:
+            sources.add(file, PACKAGING_FOLDER)
+        for wheel in bundle.wheels:
+            sources.add(wheel.file, "")
+        files.append(Entry(bundle.folder.rpartition("/")[0], "%dir"))
+        files.append(Entry(bundle.folder, ""))
     ship(f"{name}.conf", f"{server.conf_dir}/{name}.conf", directives="%config(noreplace)")
     if any(use == "log" for use, _, _ in names.path_entries(description.path)):
         ship(f"{name}.logrotate", f"/etc/logrotate.d/{name}", directives="%config(noreplace)")
@@ -377,7 +388,14 @@ def _application(
     if application.server == "httpd" and application.confinement != "service":
         requires.append(python.mod_wsgi)
     requires += application.requires
-    migrate = f"runuser -u {user} -- {python.interpreter} {application.root}/manage.py migrate"
+    interpreter = python.interpreter
+    if bundle is not None:
+        interpreter = bundle.interpreter
+        # What is compiled for one minor version of Python is found by no other.
+        requires.append(python.build_package)
+        if target.family == "fedora":
+            requires.append(f"python(abi) = {python.version}")
+    migrate = f"runuser -u {user} -- {interpreter} {application.root}/manage.py migrate"
     if confined:
         migrate = f"{name}-manage migrate"
     return ApplicationPlan(
@@ -406,6 +424,8 @@ def _application(
         migrate=application.migrate,
         migrate_command=migrate,
         tmpfiles=tmpfiles,
+        bundle=bundle,
+        pip=python.pip,
     )
 
 

@@ -26,7 +26,7 @@ BUILD_TYPE = "https://github.com/wsgi-sepkg/wsgi-sepkg/build/v1"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 # Packages that a person does not install: what rpm asks of itself.
-_NOT_A_PACKAGE = re.compile(r"^(?:rpmlib|config)\(|^/|^\(")
+_NOT_A_PACKAGE = re.compile(r"^(?:rpmlib|config|rtld|python)\(|^/|^\(|\.so[.0-9]*\(")
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ def sbom(source: Path, built: Iterable[Path], how: How) -> str:
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
     from packageurl import PackageURL
+    from packaging.utils import parse_wheel_filename
 
     licenses = LicenseFactory()
     distro = {"distro": how.target}
@@ -165,15 +166,24 @@ def sbom(source: Path, built: Iterable[Path], how: How) -> str:
 
     main = one(source)
     packages = {path: one(path) for path in sorted(built)}
-    files = [
-        Component(
-            name=name,
-            type=ComponentType.FILE,
-            bom_ref=f"source:{name}",
-            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest)],
+
+    def of_source(name: str, digest: str) -> Component:
+        hashes = [HashType(alg=HashAlgorithm.SHA_256, content=digest)]
+        ref = f"source:{name}"
+        if not name.endswith(".whl"):
+            return Component(name=name, type=ComponentType.FILE, bom_ref=ref, hashes=hashes)
+        # A wheel is installed as it is: it is a part of the packages, too.
+        package, version, _, _ = parse_wheel_filename(name)
+        return Component(
+            name=package,
+            version=str(version),
+            type=ComponentType.LIBRARY,
+            bom_ref=ref,
+            purl=PackageURL("pypi", None, package, str(version), {"file_name": name}),
+            hashes=hashes,
         )
-        for name, digest in sorted(source_digests(source).items())
-    ]
+
+    files = [of_source(n, digest) for n, digest in sorted(source_digests(source).items())]
     own = {c.name for c in packages.values()}
     needed: dict[str, Component] = {}
     needs: dict[Path, list[Component]] = {}

@@ -76,9 +76,9 @@ class _Files:
 
     @property
     def python(self) -> str:
-        """The interpreter of the target."""
+        """The interpreter that knows the packages of the application."""
         assert self.plan.application is not None
-        return self.plan.application.python
+        return self.plan.application.interpreter
 
     def common(self, process: Process) -> dict[str, object]:
         """Return what every program here knows."""

@@ -9,7 +9,8 @@ import textwrap
 from msgspec.structs import replace
 
 from wsgi_sepkg import resources
-from wsgi_sepkg.package.model import Change, Plan
+from wsgi_sepkg.package.model import Bundle, Change, Plan
+from wsgi_sepkg.package.version import rpm_version
 from wsgi_sepkg.policy.render import environment
 
 
@@ -59,6 +60,7 @@ def render(plan: Plan) -> str:
     """Return the spec of ``plan``. Same plan, same bytes."""
     application = plan.application
     wanted = application.requires if application is not None else ()
+    bundle = application.bundle if application is not None else None
     return (
         environment("specs")
         .get_template("package.spec.j2")
@@ -79,9 +81,20 @@ def render(plan: Plan) -> str:
                 (name, spec_text(shlex.quote(value)))
                 for name, value in (application.build_environment if application else ())
             ],
+            bundled=_bundled(bundle) if bundle is not None else (),
+            # Brackets and not backslashes, which a macro and the expression would both take away.
+            libraries=[
+                re.sub(r"[.+]", r"[\g<0>]", name)
+                for name in (bundle.libraries if bundle is not None else ())
+            ],
             changelog=[_escaped(change) for change in plan.changelog],
         )
     )
+
+
+def _bundled(bundle: Bundle) -> list[tuple[str, str]]:
+    """Return name and version of what travels along, as RPM writes them; once for all machines."""
+    return sorted({(wheel.name, str(rpm_version(wheel.version))) for wheel in bundle.wheels})
 
 
 def _escaped(change: Change) -> Change:

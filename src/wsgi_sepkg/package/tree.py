@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -34,12 +34,16 @@ LOCAL_FILES = ("local.te", "local.fc")
 
 @dataclass(frozen=True)
 class Tree:
-    """What a description becomes: ``files`` maps paths relative to the project to their bytes."""
+    """What a description becomes: ``files`` maps paths relative to the project to their bytes.
+
+    ``wheels`` are the sources that are too large to be held here: their names, and where they lie.
+    """
 
     loaded: Loaded
     policy: Policy
     plan: Plan
     files: Mapping[str, bytes]
+    wheels: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def spec_name(self) -> str:
@@ -48,7 +52,7 @@ class Tree:
 
     @cached_property
     def sources(self) -> dict[str, bytes]:
-        """The sources of the SRPM but the archive, by name, hand-written additions included."""
+        """The sources of the SRPM but archive and wheels, by name, hand-written ones included."""
         found = {}
         for source in self.plan.sources:
             path = f"{source.folder}/{source.name}"
@@ -83,14 +87,25 @@ def application_files(
     return [p for p in source_files(root, exclude) if p.as_posix() not in own]
 
 
-def generate(loaded: Loaded) -> Tree:
-    """Render everything that ``loaded`` describes. Nothing is written, no tool is run."""
+def generate(loaded: Loaded, wheels: Path | None = None, *, policy_only: bool = False) -> Tree:
+    """Render everything that ``loaded`` describes. Nothing is written, and no tool is run but pip.
+
+    pip downloads the wheels of an application that bundles its dependencies, where neither the
+    folder ``wheels`` nor the cache has them. ``policy_only`` is for those who need no package: it
+    does without the wheels. Raises what ``wheels.gather`` raises.
+    """
     description, target = loaded.description, loaded.target
+    gathered = None
+    if names.environment_folder(description) and not policy_only:
+        from wsgi_sepkg.package.wheels import gather
+
+        gathered = gather(loaded, wheels)
     policy = derive(description, target)
     folder = loaded.folder / planning.POLICY_FOLDER
     local = tuple(name for name in LOCAL_FILES if (folder / name).is_file())
     newest = None if description.changelog else _newest_day(loaded)
-    plan = planning.plan(description, policy, target, local, newest)
+    bundle = gathered.bundle if gathered is not None else None
+    plan = planning.plan(description, policy, target, local, newest, bundle)
     files: dict[str, bytes] = {}
 
     def put(place: str, name: str, text: str | bytes) -> None:
@@ -111,6 +126,8 @@ def generate(loaded: Loaded) -> Tree:
     put(place, planning.CHECK_SCRIPT, _check_script())
     put(place, planning.CHECK_FILE, check_file(policy, plan))
     if description.application is not None:
+        for name, text in (bundle.locks if bundle is not None else {}).items():
+            put(place, name, text)
         build_script = resources.folder("specs") / planning.BUILD_SCRIPT
         put(place, planning.BUILD_SCRIPT, build_script.read_bytes())
         for name, text in _snippets(loaded, plan, policy).items():
@@ -121,7 +138,7 @@ def generate(loaded: Loaded) -> Tree:
         for unit in description.unit:
             put(place, Path(unit.source).name, (loaded.folder / unit.source).read_bytes())
     put("", f"{plan.name}.spec", spec.render(plan))
-    return Tree(loaded, policy, plan, files)
+    return Tree(loaded, policy, plan, files, gathered.files if gathered is not None else {})
 
 
 def _newest_day(loaded: Loaded) -> datetime.date:
@@ -247,6 +264,7 @@ def _snippets(loaded: Loaded, plan: Plan, policy: Policy) -> dict[str, str]:
             script_name=script.rpartition("/")[2],
             callable="" if function == "application" else f" callable-object={function}",
             upstream=upstream,
+            environment=app.bundle.folder if app.bundle is not None else "",
         )
     }
     wanted = {s.name for s in plan.sources}
@@ -275,7 +293,7 @@ def _snippets(loaded: Loaded, plan: Plan, policy: Policy) -> dict[str, str]:
             group=group,
             root=application.root,
             settings=application.settings,
-            python=app.python,
+            python=app.interpreter,
         )
     return files
 

@@ -160,6 +160,12 @@ _KIND_WORDS = {
     "port": "port",
 }
 
+# lib_t and no type of our own: by the base policy every domain reads such files and maps libraries
+# among them, and none of ours may execute one as a program.
+_ENVIRONMENT = Why(
+    "application.dependencies", "the virtual environment: libraries, which nobody starts or writes"
+)
+
 # Where a path lies: the interface that lets a domain walk there, longest prefix first.
 _WAYS = (
     ("/var/lib", "files_search_var_lib"),
@@ -192,6 +198,7 @@ class Derivation:
         self.facts = target.facts
         self.prefix = names.prefix(description)
         self.used = names.used_paths(description, target)
+        self.environment = names.environment_folder(description)
         application = description.application
         server = application.server if application is not None else "httpd"
         self.server_domain = target.servers[server].domain
@@ -211,6 +218,10 @@ class Derivation:
         from wsgi_sepkg.package.version import policy_module_version
 
         self.uses()
+        if self.environment:
+            libraries = ("execute", "getattr", "map", "open", "read")
+            self.promise(True, "lib_t", "file", libraries, _ENVIRONMENT)
+            self.promise(False, "lib_t", "file", ("append", "create", "write"), _ENVIRONMENT)
         self.connections()
         self.port_access()
         if self.confinement is not None:
@@ -403,6 +414,9 @@ class Derivation:
                     yield Context(spelling, "file", used.type, "s0", why)
                 else:
                     yield Context(f"{spelling}(/.*)?", "any", used.type, "s0", why)
+        if self.environment:
+            pattern = re.sub(r"[.+]", r"\\\g<0>", self.environment)
+            yield Context(f"{pattern}(/.*)?", "any", "lib_t", "s0", _ENVIRONMENT)
         if self.confinement is not None:
             for context in self.confinement.contexts():
                 for spelling in _spellings(context.pattern):
@@ -420,6 +434,10 @@ class Derivation:
             else:
                 yield LabelPromise(used.path, "directory", used.type, why)
                 yield LabelPromise(f"{used.path}/x", "file", used.type, why)
+        if self.environment:
+            # Names that the base policy would give other types.
+            for place in ("bin/program", "lib/python3/site-packages/x/bin/x.so"):
+                yield LabelPromise(f"{self.environment}/{place}", "file", "lib_t", _ENVIRONMENT)
         if self.confinement is not None:
             yield from self.confinement.labels()
         for index, expect in enumerate(self.d.expect):

@@ -110,6 +110,14 @@ def ports_module(description: Description) -> str:
     return f"{module_name(description)}_ports"
 
 
+def environment_folder(description: Description) -> str:
+    """Return the folder of the virtual environment where dependencies are bundled, '' elsewhere."""
+    application = description.application
+    if application is None or application.dependencies != "bundled":
+        return ""
+    return f"/usr/lib/{description.project.name}/venv"
+
+
 def path_entries(paths: Paths) -> Iterator[tuple[str, str, PathEntry]]:
     """Yield (use, TOML key, entry) for each path of ``[path]``."""
     for use in PATH_USES:

@@ -143,6 +143,24 @@ class Application(_Table, frozen=True):
     requires: Annotated[list[Text], Meta(description="RPM requirements of the application")] = (
         field(default_factory=list)
     )
+    dependencies: Annotated[
+        Literal["distribution", "bundled"],
+        Meta(
+            description="where Python packages come from: the distribution (requires names them), "
+            "or wheels that travel along in a virtual environment"
+        ),
+    ] = "distribution"
+    requirements: Annotated[
+        str,
+        Meta(
+            description="bundled: requirements file beside the description that pins each package "
+            "with its hashes"
+        ),
+    ] = ""
+    architectures: Annotated[
+        list[Literal["x86_64", "aarch64", "ppc64le", "s390x"]],
+        Meta(description="bundled: machines that wheels are packaged for"),
+    ] = field(default_factory=lambda: ["x86_64"])
     user: Annotated[
         str, Meta(description="account that the daemon process runs as; default: the server's")
     ] = ""

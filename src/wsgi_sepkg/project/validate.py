@@ -507,6 +507,69 @@ class _Checker:
         for index, requirement in enumerate(a.requires):
             self.value(f"application.requires[{index}]", values.requirement(requirement))
         self.unique_list("application.requires", a.requires)
+        self.dependencies(a)
+
+    def dependencies(self, a: Application) -> None:
+        """Where the packages of Python come from, and whether each is pinned."""
+        key = "application.requirements"
+        if a.dependencies == "distribution":
+            if a.requirements:
+                hint = 'set dependencies = "bundled", or leave it out'
+                self.add(key, "the distribution's packages are named by requires", hint)
+            return
+        from packaging.utils import canonicalize_name
+
+        from wsgi_sepkg.project import requirements
+        from wsgi_sepkg.project.requirements import LOCK_CURE
+
+        self.unique_list("application.architectures", list(a.architectures))
+        if not a.architectures:
+            self.add("application.architectures", "is empty", 'e.g. ["x86_64"]')
+        python = self.target.pythons.get(a.python or self.target.default_python)
+        if python is not None and not python.pip:
+            newer = sorted((v for v, p in self.target.pythons.items() if p.pip), key=_minor)
+            self.add(
+                "application.dependencies",
+                f"bundled: pip of Python {python.version} on {self.target.name} is too old for "
+                "today's wheels",
+                f'set application.python = "{newer[-1]}"' if newer else "",
+            )
+        if not a.requirements:
+            self.add(
+                "application.dependencies",
+                "bundled: no file says which packages",
+                'add requirements = "requirements.txt"',
+            )
+            return
+        path = self.inside(key, a.requirements, values.text(a.requirements))
+        if path is None:
+            return
+        if not _is_file(path):
+            message = f"{shown(a.requirements)}: no such file beside the description"
+            self.add(key, message, LOCK_CURE)
+            return
+        try:
+            lock = requirements.read(requirements.text_of(path))
+        except ValueError as exc:
+            self.add(key, f"{shown(a.requirements)}: {exc}", LOCK_CURE)
+            return
+        for mistake in lock.mistakes[:_MOST_SUGGESTIONS]:
+            message = f"{shown(a.requirements)}:{mistake.line}: {mistake.message}"
+            self.add(key, message, mistake.hint)
+        if len(lock.mistakes) > _MOST_SUGGESTIONS:
+            more = len(lock.mistakes) - _MOST_SUGGESTIONS
+            self.add(key, f"{shown(a.requirements)}: {more} more lines are wrong", LOCK_CURE)
+        here = {one.name for one in lock.requirements}
+        for index, text in enumerate(a.requires):
+            match = re.match(r"python3(?:\.[0-9]+)?(?:-|dist\()([A-Za-z0-9._-]+)", text)
+            if match and canonicalize_name(match.group(1)) in here:
+                self.add(
+                    f"application.requires[{index}]",
+                    f"{text}: the environment of the application does not see it, and brings its "
+                    "own",
+                    "leave it out",
+                    warning=True,
+                )
 
     def django(self, a: Application, python: str) -> None:
         wanted, key = a.django, "application.django"

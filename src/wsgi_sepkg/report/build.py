@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 from wsgi_sepkg.package.build import BuildResult
@@ -13,8 +14,12 @@ def expected_names(tree: Tree) -> list[str]:
     """Return the file names of the packages that a build of ``tree`` makes."""
     plan = tree.plan
     evr = f"{plan.version}-{plan.release}{tree.loaded.target.dist}"
-    names = [plan.name, plan.selinux_name] if plan.application is not None else [plan.name]
-    return [*(f"{name}-{evr}.noarch.rpm" for name in names), f"{plan.name}-{evr}.src.rpm"]
+    names = [f"{plan.selinux_name}-{evr}.noarch"]
+    if plan.application is not None:
+        bundle = plan.application.bundle
+        machines = bundle.architectures if bundle is not None else ()
+        names = [f"{plan.name}-{evr}.{platform.machine() if machines else 'noarch'}", *names]
+    return [*(f"{name}.rpm" for name in names), f"{plan.name}-{evr}.src.rpm"]
 
 
 def as_text(result: BuildResult, verbose: bool = False) -> str:

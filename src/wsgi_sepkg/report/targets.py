@@ -29,6 +29,7 @@ def as_dict(target: Target, host: str) -> dict[str, Any]:
             for r in target.releases
         ],
         "python": pythons(target),
+        "glibc": target.glibc,
         "dist": target.dist,
         "macros": target.macros,
         "rpm": {
@@ -119,6 +120,7 @@ def as_text(target: Target, host: str) -> str:
         f"  module format   {target.module_format}: the oldest release reads no newer one",
         f"  run             {target.run} in file contexts; the other spelling stands for it",
         f"  Python          {', '.join(pythons(target))}; without a choice {target.default_python}",
+        f"  glibc           {target.glibc} or newer: which bundled wheels fit",
         f"  rpm             {target.rpm_version}; rich dependencies "
         f"{_yes(target.rich_dependencies)}, ^ in a version {_yes(target.caret)}",
         f"  macros          {', '.join(f'{k} {v}' for k, v in sorted(target.macros.items()))}",

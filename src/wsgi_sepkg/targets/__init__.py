@@ -31,11 +31,15 @@ class Server:
 
 @dataclass(frozen=True)
 class Python:
-    """An interpreter that a target offers, and the packages that go with it."""
+    """An interpreter that a target offers, and the packages that go with it.
+
+    ``pip`` is '' where it is too old to install the wheels of today.
+    """
 
     version: str
     interpreter: str
     build_package: str
+    pip: str
     mod_wsgi: str
 
 
@@ -272,7 +276,8 @@ class Target:
     ``module_format`` and ``policy_version`` are those of the oldest of ``releases``: what is built
     for a target has to load on all of them. ``group`` is the target that stands for this one and
     its sisters ('' for none). ``macros`` are the rpm macros by which a spec knows the target.
-    ``run`` is the spelling of the folder in file contexts, ``sbin`` as in ``Release``.
+    ``run`` is the spelling of the folder in file contexts, ``sbin`` as in ``Release``. ``glibc`` is
+    the version that every release has at least.
     """
 
     name: str
@@ -292,6 +297,7 @@ class Target:
     sbin: str
     build: Build
     default_python: str
+    glibc: str
     runs_on: str
     source: tuple[str, ...]
     servers: dict[str, Server]
@@ -474,11 +480,18 @@ def load(name: str) -> Target:
         sbin=data["spelling"]["sbin"],
         build=Build(build["mock"], build["copr"], build["koji-target"], build["koji-tag"]),
         default_python=data["default-python"],
+        glibc=data["glibc"],
         runs_on=data["runs-on"],
         source=tuple(data["source"]),
         servers={key: _server(entry) for key, entry in data["server"].items()},
         pythons={
-            key: Python(key, entry["interpreter"], entry["build-package"], entry["mod-wsgi"])
+            key: Python(
+                key,
+                entry["interpreter"],
+                entry["build-package"],
+                entry["pip"],
+                entry["mod-wsgi"],
+            )
             for key, entry in data["python"].items()
         },
         interface=data["interface"],
