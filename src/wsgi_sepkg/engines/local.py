@@ -8,23 +8,22 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from wsgi_sepkg import errors, process
-from wsgi_sepkg.engines.base import Progress, Results, State, Submission
+from wsgi_sepkg.engines.base import Results, Submission
+from wsgi_sepkg.engines.own import OwnProcess
 from wsgi_sepkg.errors import BuildStopped, CheckFailed, WsgiSepkgError
 from wsgi_sepkg.policy.check import FAILED
 
 
-class Local:
+class Local(OwnProcess):
     """One process of ``wsgi-sepkg build --target NAME`` for each target."""
 
     name = "rpmbuild"
     interval = 0.2
-    together = False
-    remote = False
 
     def __init__(self, project: Path, options: Sequence[str] = ()) -> None:
         """``project`` is the description's file; ``options`` are passed to each build."""
@@ -46,17 +45,9 @@ class Local:
         process.start([*command, *self._options], submission.work)
         return submission.key
 
-    def find(self, submission: Submission) -> str:
-        """Return the key when the build was started already."""
-        return submission.key if process.started(submission.work) else ""
-
-    def follow(self, submission: Submission, build: str) -> Mapping[str, Progress]:
-        """Return the state, by the exit status of the build."""
-        (target,) = submission.roots
-        status = process.ended(submission.work)
-        if status is None:
-            return {target: Progress(State.running, "rpmbuild")}
-        return {target: Progress(State.succeeded if status == 0 else State.failed)}
+    def phase(self, submission: Submission) -> str:
+        """Return the tool: the build does not say how far it is."""
+        return "rpmbuild"
 
     def fetch(self, submission: Submission, build: str, target: str, folder: Path) -> Results:
         """Copy packages, logs and what else the build wrote."""
@@ -93,10 +84,6 @@ class Local:
         hint = str(said.get("hint", ""))
         hint = hint.replace(str(submission.work / "result"), str(_place(results, submission)))
         return kind(str(said["error"]), hint)
-
-    def cancel(self, submission: Submission, build: str) -> None:
-        """Ask the build to end."""
-        process.stop(submission.work)
 
 
 def _place(results: Results, submission: Submission) -> Path:

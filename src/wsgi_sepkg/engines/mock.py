@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsgi_sepkg import process, resources, targets
-from wsgi_sepkg.engines.base import Progress, Results, State, Submission, decisive, log_of
+from wsgi_sepkg.engines.base import Results, Submission, decisive, log_of
+from wsgi_sepkg.engines.own import OwnProcess
 from wsgi_sepkg.engines.reproducible import MACROS
 from wsgi_sepkg.errors import (
     BuilderFailed,
@@ -162,13 +163,11 @@ STATUSES: dict[int, tuple[type[WsgiSepkgError], str, str, tuple[str, ...]]] = {
 _SIGNALED = (BuildStopped, "mock was killed", "build again", ("output.log",))
 
 
-class Mock:
+class Mock(OwnProcess):
     """mock on this host, one process for each target."""
 
     name = "mock"
     interval = 0.5
-    together = False
-    remote = False
 
     def __init__(self, vendor: str = "", roots: Mapping[str, str] | None = None) -> None:
         """``vendor`` is whose rebuild of RHEL the roots are made of; ``roots`` go before ours."""
@@ -255,19 +254,13 @@ class Mock:
         process.start(command, submission.work, why="building in a clean chroot")
         return submission.key
 
-    def find(self, submission: Submission) -> str:
-        """Return the key when mock was started already."""
-        return submission.key if process.started(submission.work) else ""
-
-    def follow(self, submission: Submission, build: str) -> Mapping[str, Progress]:
-        """Return the state, read from the status that the ended mock left."""
-        (target,) = submission.roots
-        status = process.ended(submission.work)
-        if status is None:
-            return {target: Progress(State.running, _phase(_place(submission) / "result"))}
-        if status == 0:
-            return {target: Progress(State.succeeded)}
-        return {target: Progress(State.failed, f"mock ended with status {status}")}
+    def phase(self, submission: Submission) -> str:
+        """Return what mock does: it writes the log of a phase when that begins."""
+        for name, phase in (("build.log", "rpmbuild"), ("root.log", "chroot")):
+            log = _place(submission) / "result" / name
+            if log.is_file() and log.stat().st_size:
+                return phase
+        return "starting"
 
     def fetch(self, submission: Submission, build: str, target: str, folder: Path) -> Results:
         """Copy RPMs and logs out of the result folder."""
@@ -295,10 +288,6 @@ class Mock:
                 log=log_of(results, "output.log"),
             )
         return failure_of(-1 if status is None else status, results)
-
-    def cancel(self, submission: Submission, build: str) -> None:
-        """Ask mock to end."""
-        process.stop(submission.work)
 
 
 def failure_of(status: int, results: Results) -> WsgiSepkgError:
@@ -351,12 +340,3 @@ def _place(submission: Submission) -> Path:
         if not (status.st_mode & 0o001 or (status.st_uid == account and status.st_mode & 0o100)):
             return elsewhere
     return submission.work
-
-
-def _phase(result: Path) -> str:
-    """Return what mock does: it writes the log of a phase when that begins."""
-    for name, phase in (("build.log", "rpmbuild"), ("root.log", "chroot")):
-        log = result / name
-        if log.is_file() and log.stat().st_size:
-            return phase
-    return "starting"
