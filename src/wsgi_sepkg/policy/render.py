@@ -20,19 +20,8 @@ from wsgi_sepkg.policy.model import (
     Statement,
     Why,
 )
-from wsgi_sepkg.project.values import M4_WORDS
+from wsgi_sepkg.project.values import FC_FLAGS, M4_WORDS
 from wsgi_sepkg.targets import FAMILIES, Target
-
-FC_TYPES = {
-    "any": "",
-    "file": "--",
-    "directory": "-d",
-    "symlink": "-l",
-    "socket": "-s",
-    "pipe": "-p",
-    "block-device": "-b",
-    "character-device": "-c",
-}
 
 
 @cache
@@ -201,7 +190,7 @@ def fc(policy: Policy, target: Target) -> str:
         label = "<<none>>"
         if context.type != "<<none>>":
             label = f"gen_context(system_u:object_r:{context.type},{context.level})"
-        columns = (fc_pattern(context.pattern, target), FC_TYPES[context.file_type], label)
+        columns = (fc_pattern(context.pattern, target), FC_FLAGS.get(context.file_type, ""), label)
         rows.append("\t".join(columns) if columns[1] else f"{columns[0]}\t\t{label}")
     return (
         environment("templates")

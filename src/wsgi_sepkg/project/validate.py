@@ -49,16 +49,6 @@ _NOT_SHIPPED = ("/dev", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var
 _MERGED = ("/bin", "/lib", "/lib64", "/sbin")
 # Uses that a web server must not hand out when they lie below what it serves.
 _NOT_SERVED = ("config", "data", "log", "runtime", "secret", "socket", "temporary")
-_FILE_TYPES = {
-    "any": "--",
-    "file": "--",
-    "directory": "-d",
-    "symlink": "-l",
-    "socket": "-s",
-    "pipe": "-p",
-    "block-device": "-b",
-    "character-device": "-c",
-}
 # Macros that a [[call]] may use beside interfaces; the others shape the policy's text.
 _CALLABLE = re.compile(r".*_pattern|can_exec|domain_(auto_)?trans")
 _BROAD_BOOLEANS = {
@@ -1059,7 +1049,7 @@ class _Checker:
 
     def not_of_the_base(self, key: str, pattern: str, file_type: str) -> bool:
         """Refuse a pattern that the base policy has: the linker drops one of the two."""
-        kind = _FILE_TYPES[file_type] if file_type != "any" else "any"
+        kind = values.FC_FLAGS.get(file_type, "any")
         type_ = names.type_of_pattern(self.facts, pattern, kind)
         if type_:
             self.add(
@@ -1077,7 +1067,7 @@ class _Checker:
         if path != folder.replace("\\", ""):
             return
         probe = path if folder == pattern else f"{path}/x"
-        type_, module = names.label_of(self.facts, probe, _FILE_TYPES[file_type])
+        type_, module = names.label_of(self.facts, probe, values.FC_FLAGS.get(file_type, "--"))
         if module and type_ not in names.GENERIC_TYPES:
             self.add(
                 key,

@@ -182,6 +182,16 @@ M4_WORDS = frozenset(
         "__unix__",
     ]
 )
+# The file type of a context as a file of contexts writes it (file_contexts(5)); "any" has none.
+FC_FLAGS = {
+    "file": "--",
+    "directory": "-d",
+    "symlink": "-l",
+    "socket": "-s",
+    "pipe": "-p",
+    "block-device": "-b",
+    "character-device": "-c",
+}
 _BOTH_WORDS = {word.lower() for word in POLICY_WORDS | M4_WORDS}
 
 # Folders that many packages share: labelling them would change the whole host.
