@@ -7,17 +7,40 @@ pytest-xdist hands them on). WSGI_SEPKG_UPDATE_MATRIX writes the tables into the
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from wsgi_sepkg import cli
+
 # A busy machine must not fail a property: time is measured in benchmarks/, never asserted here.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "life-cycle-matrix.md"
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the program here: (status, standard output, standard error)."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wsgi-sepkg", *words])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as exc:
+            status = int(exc.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -52,6 +52,53 @@ CLASSES = {
 }
 
 
+# Each statement of a module's CIL, with the blocks that are open around it.
+Statements = list[tuple[tuple[str, ...], str]]
+
+
+def statements(module: Path) -> Statements:
+    """Return the CIL of a module, read apart from the code under test.
+
+    hll/pp prints one statement a line and opens a block at the end of a line.
+    """
+    text = subprocess.run([HLL_PP, module], capture_output=True, text=True, check=True).stdout
+    blocks: list[str] = []
+    found: Statements = []
+    for line in map(str.strip, text.splitlines()):
+        if line == ")":
+            blocks.pop()
+        elif line and line.count("(") > line.count(")"):
+            blocks.append(line.lstrip("("))
+        elif line and not line.startswith(";"):
+            found.append((tuple(blocks), line))
+    return found
+
+
+def matches(cil: Statements, pattern: str) -> list[tuple[str, ...]]:
+    """Return the groups of each statement that ``pattern`` matches."""
+    return [m.groups() for _, line in cil if (m := re.fullmatch(pattern, line))]
+
+
+def rules(cil: Statements) -> set[tuple[object, ...]]:
+    """Return the rules: (kind, source, target, class, permissions, boolean, optional)."""
+    found, lines = set(), set()
+    for blocks, line in cil:
+        match = re.fullmatch(r"\(([a-z]+) (\S+) (\S+) \((\S+) \((.*)\)\)\)", line)
+        if match and match[1] in {"allow", "dontaudit", "neverallow", "auditallow"}:
+            kind, source, target, cls, permissions = match.groups()
+            condition = next((b[11:-1] for b in blocks if b.startswith("booleanif")), "")
+            branch = next((b for b in blocks if b in {"true", "false"}), "")
+            boolean = f"[ {condition} ]:{branch.capitalize()}" if condition else ""
+            optional = next((b[9:] for b in reversed(blocks) if b.startswith("optional")), "")
+            names = tuple(sorted(permissions.split()))
+            lines.add((blocks, line))
+            found.add((kind, source, target, cls, names, boolean, optional))
+    # The reading above has overlooked no line (some stand in the module several times).
+    kinds = r"\((?:allow|dontaudit|auditallow|neverallow)x? "
+    assert lines == {(blocks, line) for blocks, line in cil if re.match(kinds, line)}
+    return found
+
+
 def include_folder(target: str) -> Path | None:
     """Return the folder of the policy headers of ``target``, None where they are not installed."""
     if target == "debian-12":

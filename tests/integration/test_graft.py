@@ -5,16 +5,14 @@ from __future__ import annotations
 import difflib
 import shutil
 import subprocess
-import sys
 import tarfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import package_tools as tools
 import pytest
 import shop
 
-from wsgi_sepkg import cli
 from wsgi_sepkg.errors import BuildFailed, ForeignFile, UsageError
 from wsgi_sepkg.package import graft
 from wsgi_sepkg.project.load import Loaded, load
@@ -229,18 +227,8 @@ def test_the_packages_live_through_a_transaction(scenario):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wsgi-sepkg", "spec", *words])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as exc:
-            status = int(exc.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+def run(run):
+    return partial(run, "spec")
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
+from policy_tools import Statements, matches, rules, statements
 
 from wsgi_sepkg.errors import NotAnRpm, ToolMissing
 from wsgi_sepkg.package import inspect as room
@@ -122,26 +123,8 @@ def content(linked: Callable[[str], Path]) -> PolicyContent:
 
 
 @pytest.fixture(scope="module")
-def cil(module: Path) -> list[tuple[tuple[str, ...], str]]:
-    """The module's CIL read apart from the code under test: (open blocks, statement)."""
-    text = subprocess.run([PP_TO_CIL, module], capture_output=True, text=True, check=True).stdout
-    return list(statements(text))
-
-
-def statements(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """hll/pp prints one statement a line and opens a block at the end of a line."""
-    blocks: list[str] = []
-    for line in map(str.strip, text.splitlines()):
-        if line == ")":
-            blocks.pop()
-        elif line and line.count("(") > line.count(")"):
-            blocks.append(line.lstrip("("))
-        elif line and not line.startswith(";"):
-            yield tuple(blocks), line
-
-
-def matches(cil: list[tuple[tuple[str, ...], str]], pattern: str) -> list[tuple[str, ...]]:
-    return [m.groups() for _, line in cil if (m := re.fullmatch(pattern, line))]
+def cil(module: Path) -> Statements:
+    return statements(module)
 
 
 @pytest.mark.parametrize(
@@ -207,25 +190,9 @@ def test_declarations_are_those_of_the_cil(content: PolicyContent, cil) -> None:
 
 
 def test_rules_are_those_of_the_cil(content: PolicyContent, cil) -> None:
-    expected = set()
-    for blocks, line in cil:
-        match = re.fullmatch(
-            r"\((allow|dontaudit|neverallow|auditallow) (\S+) (\S+) \((\S+) \((.*)\)\)\)", line
-        )
-        if match:
-            kind, source, target, cls, perms = match.groups()
-            condition = next((b[11:-1] for b in blocks if b.startswith("booleanif")), "")
-            branch = next((b for b in blocks if b in {"true", "false"}), "")
-            boolean = f"[ {condition} ]:{branch.capitalize()}" if condition else ""
-            optional = next((b[9:] for b in reversed(blocks) if b.startswith("optional")), "")
-            permissions = tuple(sorted(perms.split()))
-            expected.add((kind, source, target, cls, permissions, boolean, optional))
-    found = {
-        (r.kind, r.source, r.target, r.cls, r.permissions, r.boolean, r.optional)
-        for r in content.rules
-    }
+    expected = rules(cil)
     assert len(expected) > 50
-    assert found == expected
+    assert set(map(astuple, content.rules)) == expected
 
 
 def test_transitions_and_file_contexts_are_those_of_the_cil(content: PolicyContent, cil) -> None:

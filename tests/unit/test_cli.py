@@ -25,23 +25,6 @@ def commands(group, before=()):
 COMMANDS = list(commands(typer.main.get_command(cli.app)))
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Return a function that runs the program: (status, standard output, standard error)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["wsgi-sepkg", *arguments])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as exc:
-            status = int(exc.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
-
-
 def test_the_version_is_printed(run):
     assert run("--version")[1].startswith("wsgi-sepkg ")
 

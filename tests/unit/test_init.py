@@ -13,7 +13,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from elf_files import elf
 
-from wsgi_sepkg import cli
 from wsgi_sepkg.project.load import load
 from wsgi_sepkg.project.names import used_paths
 
@@ -34,20 +33,12 @@ ANSWERS = (
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(run):
     """Return a function that runs ``init`` on a folder: (status, standard output, errors)."""
 
     def call(folder: Path, *options: str, answers: tuple[str, ...] = ()) -> tuple[int, str, str]:
         given = [word for answer in answers for word in ("--answer", answer)]
-        words = ["wsgi-sepkg", "init", str(folder), "--no-input", *given, *options]
-        monkeypatch.setattr(sys, "argv", words)
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as exc:
-            status = int(exc.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, err
+        return run("init", str(folder), "--no-input", *given, *options)
 
     return call
 
