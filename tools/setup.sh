@@ -2,7 +2,9 @@
 # Installs what the tests and the demo need: packages of the system, and .venv with the project.
 #
 #   tools/setup.sh             bring everything up to date; silent when there is nothing to do
-#   tools/setup.sh --packages  only the packages of the system (needs root; used through sudo)
+#   tools/setup.sh --packages [NAME...]
+#                              only packages of the system, all or these (needs root; used through
+#                              sudo)
 #
 # Exit status: 0 done, 2 wrong usage, 3 something is missing and cannot be installed from here.
 set -eu
@@ -48,6 +50,10 @@ grub-pc-bin               | grub2-pc-modules          | the same
 libenchant-2-2            | enchant2                  | the spelling checks of rpmlint
 TABLE
 }
+
+# Much to install, and nothing that Python would import: .venv is made meanwhile.
+beside='apache2 debootstrap e2fsprogs grub-common grub-pc-bin qemu-system-x86 qemu-utils'
+beside="$beside selint selinux-policy-default selinux-policy-dev"
 
 policy_rc_d=/usr/sbin/policy-rc.d
 
@@ -158,10 +164,11 @@ no_service_at_boot() {
     done
 }
 
+# install_packages NAME...: install them, and make sure that they are there
 install_packages() {
+    [ $# -gt 0 ] || return 0
     kind=$(manager)
-    names=$(missing "$kind" | one_line)
-    [ -n "$names" ] || return 0
+    names="$*"
     say "installing $names"
     log=$(mktemp)
     if (umask 022 && "${kind}_install" "$names") >"$log" 2>&1; then
@@ -171,7 +178,7 @@ install_packages() {
         tail -n 25 "$log" >&2
         die "the installation failed; its whole output is in $log" "$(install_command "$kind" "$names")"
     fi
-    left=$(missing "$kind" | one_line)
+    left=$(missing "$kind" | grep -x -F "$(printf '%s\n' "$@")" | one_line)
     [ -z "$left" ] || die "still missing: $left" "$(install_command "$kind" "$left")"
 }
 
@@ -184,16 +191,29 @@ ensure_packages() {
     fi
     names=$(missing "$kind" | one_line)
     [ -n "$names" ] || return 0
-    if [ "$(id -u)" = 0 ]; then
-        install_packages
-    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-        sudo -n /bin/sh "$self" --packages
-    else
+    if [ "$(id -u)" != 0 ] && ! { command -v sudo && sudo -n true; } >/dev/null 2>&1; then
         say "these packages are missing, and neither root nor sudo without a password is at hand:"
         # shellcheck disable=SC2086 # a list of names
         reasons $names | sed 's/^/    /' >&2
         die "run this as root, then try again:" "$(install_command "$kind" "$names")"
     fi
+    first='' later=''
+    for name in $names; do
+        case " $beside " in
+            *" $name "*) later="$later $name" ;;
+            *) first="$first $name" ;;
+        esac
+    done
+    # shellcheck disable=SC2086 # lists of names
+    [ -z "$first" ] || as_root $first
+    # shellcheck disable=SC2086
+    [ -z "$later" ] || { as_root $later & rest=$!; }
+    # Nothing ends before that does, whatever becomes of .venv.
+    trap wait EXIT
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then install_packages "$@"; else sudo -n /bin/sh "$self" --packages "$@"; fi
 }
 
 # The system's Python, whose rpm and SELinux bindings .venv shares; a newer one where it is too old.
@@ -264,7 +284,10 @@ unset PYTHONPATH PYTHONHOME
 
 case "${1-}" in
     --packages)
-        install_packages
+        shift
+        # shellcheck disable=SC2046 # a list of names
+        [ $# -gt 0 ] || set -- $(missing "$(manager)")
+        install_packages "$@"
         ;;
     "")
         # Two runs at the same time would spoil one .venv: the second one waits.
@@ -272,11 +295,13 @@ case "${1-}" in
             exec 9<"$self"
             flock 9
         fi
+        rest=''
         ensure_packages
         ensure_venv
+        [ -z "$rest" ] || wait "$rest"
         ;;
     *)
-        printf 'usage: tools/setup.sh [--packages]\n' >&2
+        printf 'usage: tools/setup.sh [--packages [NAME...]]\n' >&2
         exit 2
         ;;
 esac
