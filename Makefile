@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test unit integration vm vm-full vm-shell hostile lint bench clean
 
 BIN := .venv/bin
-# Workers for the integration tests; each has its own scratch stores and build folders.
+# Workers of the tests; each has its own scratch stores and build folders.
 JOBS ?= 2
 # Commands that tests start as programs of their own are not measured; to be 90 again once they are.
 COVERAGE_MIN ?= 85
@@ -27,17 +27,17 @@ demo: setup ## build the example application into RPMs and look inside
 test: setup ## everything that has to pass: lint, unit, integration, coverage
 	@rm -f .coverage .coverage.*
 	$(lint_stages)
-	$(call stage,unit tests,$(BIN)/pytest tests/unit $(cover))
-	$(call stage,integration tests,$(BIN)/pytest tests/integration -n $(JOBS) $(cover) --cov-append)
+	$(call stage,unit tests,$(BIN)/pytest tests/unit -n $(JOBS) $(cover))
+	$(call stage,integration tests,$(BIN)/pytest tests/integration $(side) $(cover) --cov-append)
 	$(call stage,machine tests,$(BIN)/pytest tests/vm -rA $(side) $(cover) --cov-append)
 	$(call stage,coverage,$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_MIN))
 	@printf '\n== all stages passed\n'
 
 unit: setup ## the tests that need no tools
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit -n $(JOBS)
 
 integration: setup ## the tests with the real compiler, linker and rpmbuild
-	@$(BIN)/pytest tests/integration -n $(JOBS)
+	@$(BIN)/pytest tests/integration $(side)
 
 vm: setup ## the tests under an enforcing kernel, in a machine of qemu
 	@$(BIN)/pytest tests/vm -rA $(side)
@@ -61,7 +61,7 @@ clean: ## remove what was built; .venv stays
 	@rm -rf out build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two machines side by side; tests that share one boot stay together.
+# Side by side; tests that share what one of them made (a link, a boot) stay together.
 side = -n $(JOBS) --dist loadgroup
 cover = --cov=wsgi_sepkg --cov-report=
 
