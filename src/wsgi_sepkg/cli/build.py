@@ -106,16 +106,6 @@ _Cancel = Annotated[
 _Again = Annotated[
     bool, typer.Option("--again", help="Submit anew even if the same build is under way.")
 ]
-_Vendor = Annotated[
-    str,
-    typer.Option(
-        "--vendor",
-        metavar="NAME",
-        envvar="WSGI_SEPKG_VENDOR",
-        help="mock: whose RHEL the roots are made of: alma, rocky, centos-stream or rhel.",
-        show_default="alma",
-    ),
-]
 _CoprProject = Annotated[
     str,
     typer.Option(
@@ -206,7 +196,7 @@ def build(
     follow: _Follow = "",
     cancel: _Cancel = "",
     again: _Again = False,
-    vendor: _Vendor = "",
+    vendor: common.Vendor = "",
     copr_project: _CoprProject = "",
     copr_config: _CoprConfig = "",
     create_project: _Create = False,

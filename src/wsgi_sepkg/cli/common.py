@@ -73,6 +73,16 @@ PolicyRoot = Annotated[
         help="A root folder with the target's policy (etc/selinux, var/lib/selinux).",
     ),
 ]
+Vendor = Annotated[
+    str,
+    typer.Option(
+        "--vendor",
+        metavar="NAME",
+        envvar="WSGI_SEPKG_VENDOR",
+        help="mock: whose RHEL the roots are made of: alma, rocky, centos-stream or rhel.",
+        show_default="alma",
+    ),
+]
 
 Wheels = Annotated[
     Path | None,

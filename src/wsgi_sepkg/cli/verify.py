@@ -36,16 +36,7 @@ def verify(
             show_default="as before; mock for a build of Copr or Koji",
         ),
     ] = None,
-    vendor: Annotated[
-        str,
-        typer.Option(
-            "--vendor",
-            metavar="NAME",
-            envvar="WSGI_SEPKG_VENDOR",
-            help="mock: whose RHEL the roots are made of.",
-            show_default="alma",
-        ),
-    ] = "",
+    vendor: common.Vendor = "",
     policy_headers: common.Headers = None,
     policy_root: common.PolicyRoot = None,
     format_: common.OutputFormat = common.Format.text,
