@@ -178,3 +178,53 @@ def test_a_constraint_is_named_where_levels_or_roles_differ() -> None:
     )
     assert any("MCS categories" in note for note in FEDORA.answer(apart).notes)
     assert not any("differ" in note for note in FEDORA.answer(one).notes)
+
+
+def test_what_no_policy_counted_is_said_of_booleans_alone(log: Path) -> None:
+    """A tunable of our own is in no policy yet, so none could count it."""
+    text = " ".join(report.as_text(explain(read([log]), use_policy=False), False).split())
+    assert text.count("not counted: no policy was asked") == 1
+    assert "mongod_port_t (Fedora and RHEL); not counted" in text
+
+
+def test_one_of_a_thing_is_no_plural(tmp_path: Path) -> None:
+    log = tmp_path / "one.log"
+    log.write_text("".join(LOG.splitlines(keepends=True)[:1]))
+    assert report.summary(explain(read([log]), use_policy=False)).startswith(
+        "1 denial in 1 group, 0 records rejected, 1 line; "
+    )
+
+
+def test_a_power_is_granted_where_it_ends_with_a_user_namespace() -> None:
+    """And nowhere else: on the host it stays refused, and a web program never has it."""
+    inside = FEDORA.answer(denial("tmpreaper_t tmpreaper_t:cap_userns sys_ptrace comm=fuser"))
+    assert (inside.fixes[0].kind, inside.refused) == ("allow", ())
+    for text in (
+        "tmpreaper_t tmpreaper_t:capability sys_ptrace comm=fuser",
+        "httpd_t httpd_t:cap_userns sys_ptrace comm=httpd",
+    ):
+        answer = FEDORA.answer(denial(text))
+        assert answer.fixes[0].kind != "allow"
+        assert [r.what for r in answer.refused]
+
+
+def test_a_folder_of_a_base_type_may_be_watched_and_its_files_not_be_read() -> None:
+    watched = FEDORA.answer(denial("sssd_t var_run_t:dir watch path=/run comm=sssd"))
+    assert watched.fixes[0].kind == "allow"
+    read_ = FEDORA.answer(denial("chronyd_t var_lib_t:file read path=/var/lib/a comm=chronyd"))
+    assert read_.fixes[0].kind == "fcontext"
+    assert "allow" not in {fix.kind for fix in read_.fixes}
+
+
+def test_what_one_module_passes_to_itself_was_not_left_open_by_chance() -> None:
+    own = "svirt_t virtqemud_t:fifo_file read path=pipe:[7] comm=swtpm role=system_r"
+    assert FEDORA.answer(denial(own)).fixes[0].kind == "allow"
+    foreign = own.replace("virtqemud_t", "sshd_t")
+    assert FEDORA.answer(denial(foreign)).fixes[0].id == "inherited-descriptor"
+
+
+def test_that_nothing_was_blocked_is_the_last_of_several_answers() -> None:
+    seen = replace(denial("myapp_t var_lib_t:dir add_name name=x comm=x"), permissive=True)
+    fixes = FEDORA.answer(seen).fixes
+    assert len(fixes) > 1
+    assert fixes[-1].id == "rung:not-blocked"

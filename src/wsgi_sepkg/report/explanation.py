@@ -135,7 +135,7 @@ def _opened(fix: Fix) -> str:
     parts = list(fix.opens)
     if fix.opens_count is not None:
         parts.append(f"{counted(fix.opens_count, 'access vector')} in the policy")
-    elif fix.kind == "boolean":
+    elif fix.id.startswith("boolean:"):
         parts.append("not counted: no policy was asked (--policy FILE counts it)")
     return "; ".join(parts)
 
