@@ -228,3 +228,19 @@ def test_that_nothing_was_blocked_is_the_last_of_several_answers() -> None:
     fixes = FEDORA.answer(seen).fixes
     assert len(fixes) > 1
     assert fixes[-1].id == "rung:not-blocked"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "init_t mysqld_port_t:tcp_socket name_connect port=3306 comm=gunicorn",
+        "init_t user_home_t:file execute path=/home/deploy/venv/bin/gunicorn comm=(gunicorn)",
+        "unconfined_service_t unreserved_port_t:tcp_socket name_connect port=9200 comm=python3",
+    ],
+)
+def test_a_service_in_the_domain_of_init_is_granted_nothing(text: str) -> None:
+    answer = FEDORA.answer(denial(text))
+    assert answer.fixes[0].kind == "domain"
+    assert not {fix.kind for fix in answer.fixes} & {"allow", "boolean", "port"}
+    assert not any(fix.grants for fix in answer.fixes)
+    assert answer.refused

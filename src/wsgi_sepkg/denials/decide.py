@@ -193,6 +193,8 @@ class Ladder:
                 yield self._from_entry(entry, denial)
                 matched = matched or (entry.kind == "allow" and not entry.weak)
         yield from self._mislabelled(denial)
+        if self._lost(denial):
+            return
         for boolean in self._booleans(denial):
             yield from self._from_boolean(boolean, denial)
         yield from self._own_booleans(denial)
@@ -201,6 +203,13 @@ class Ladder:
         elif not matched:
             yield from self._grant(denial)
         yield from self._with_a_waiver(denial)
+
+    def _lost(self, denial: Denial) -> bool:
+        """Tell whether a service runs in the domain of init: no grant is proposed for that one."""
+        return any(
+            entry.kind == "domain" and "@never-left" in entry.source and self.matches(entry, denial)
+            for entry in self.knowledge.entries
+        )
 
     def matches(self, entry: Entry, denial: Denial) -> bool:
         """Tell whether a denial looks as ``entry`` says."""
@@ -700,6 +709,8 @@ class Ladder:
 
     def _refused(self, denial: Denial) -> Iterator[Refused]:
         why = self._never(denial)
+        if not why and self._lost(denial):
+            why = f"every service of the host starts in {denial.source.type}"
         if why:
             yield Refused(rule(denial), why)
         for wrong in self._wrong(denial):
