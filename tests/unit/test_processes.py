@@ -69,7 +69,7 @@ def test_a_worker_has_a_domain_a_unit_and_a_folder_of_its_own():
     assert (worker.domain, worker.entry_type) == ("my_shop_jobs_t", "my_shop_jobs_exec_t")
     assert worker.entry_point == "/usr/libexec/my-shop/my-shop-jobs"
     assert (worker.unit, worker.runtime_folder) == ("my-shop-jobs.service", "/run/my-shop-jobs")
-    assert worker.arguments == ("-A", "shop", "worker")
+    assert worker.arguments == ("--quiet", "-A", "shop", "worker")
     assert worker.own
 
 

@@ -95,6 +95,7 @@ def test_a_module_that_goes_under_it_leaves_nothing_serving(behind_nginx: Outcom
     assert behind_nginx.text("module-removed.page") != "200"
     domains = {domain for domain, _, _ in threads(behind_nginx, "module-removed")}
     assert domains <= {"unlabeled_t"}
+    assert "Access denied" in behind_nginx.text("module-removed.refused")
     assert "ExecMainStatus=229" in behind_nginx.text("module-removed.state")
     assert behind_nginx.text("module-restarted.page") != "200"
     assert threads(behind_nginx, "module-restarted") == []

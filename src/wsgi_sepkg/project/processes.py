@@ -378,5 +378,5 @@ def _arguments(
     word = runner.word(said.kind)
     if word and word in rest:
         # Options of a subcommand stand behind it.
-        return (*rest, *always, *added)
-    return (*always, *added, *rest)
+        return (*runner.first, *rest, *always, *added)
+    return (*runner.first, *always, *added, *rest)

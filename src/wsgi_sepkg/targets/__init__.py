@@ -180,6 +180,7 @@ class Runner:
     socket: tuple[str, ...] = ()
     address: tuple[str, ...] = ()
     activation: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     spawns: tuple[str, ...] = ()
