@@ -73,7 +73,7 @@ def threads(life: Outcome, step: str) -> list[tuple[str, str, str]]:
     found = []
     for line in life.text(f"{step}.threads").splitlines():
         label, user, _, _, _, command = line.split(None, 5)
-        found.append((label.split(":")[2], user, command.strip()))
+        found.append((label.split(":")[2], user, " ".join(command.split())))
     return found
 
 
