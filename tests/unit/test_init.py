@@ -410,6 +410,9 @@ def test_the_label_plan_is_written_as_comments_that_load_once_they_are_none(run,
     assert not load(folder).description.file_context
     head, start, proposal = text.partition("# [[file-context]]")
     file.write_text(head + (start + proposal).replace("# ", ""))
+    before = file.read_bytes()
+    assert "LABEL PLAN" in run(folder, "--update", "--venv", str(folder / "deps"))[1]
+    assert file.read_bytes() == before
     (context,) = load(folder).description.file_context
     assert (context.type, context.file_type) == ("lib_t", "file")
     assert context.pattern.startswith("/usr/share/notes/deps/")

@@ -102,6 +102,9 @@ def init(
             common.show(line, quiet)
         for line in change.kept:
             common.note(line, quiet)
+        # Comments of the file are its owner's by now: the plan is only shown.
+        for line in found.draft.plan if venv else ():
+            common.show(line, quiet)
     if not dry_run:
         contents = {FILE_NAME: found.text, RECORD: record_of(found.draft.entries)}
         if found.undo:
