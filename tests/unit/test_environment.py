@@ -187,6 +187,15 @@ def test_wheels_are_read_in_place(tmp_path):
     assert "[[file-context]]" not in said
 
 
+def test_a_wheel_that_unpacks_to_too_much_is_told(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "one-1.0-py3-none-any.whl", "w") as wheel:
+        for name in ("a.so", "b.so"):
+            wheel.writestr(name, elf())
+    monkeypatch.setattr(environment, "_LARGEST_WHEEL", len(elf()))
+    found = read_environment(tmp_path)
+    assert ([lib.name for lib in found.libraries], bool(found.cut)) == (["a.so"], True)
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_a_folder_that_is_no_environment_is_refused(tmp_path, make):
     folder = tmp_path / "x"

@@ -35,6 +35,7 @@ _MOST_DEPTH = 40
 _LARGEST_SOURCE = 512_000
 _LARGEST_RECORD = 8_000_000
 _LARGEST_MEMBER = 512_000_000
+_LARGEST_WHEEL = 4_000_000_000  # unpacked: to look at the end of a member, all of it is
 _MOST_SEGMENTS = 256
 _MOST_TAGS = 4_096
 _MOST_SHOWN = 12
@@ -228,12 +229,13 @@ def _wheel(plan: Environment, wheel: Path) -> None:
     """Read one wheel; its name begins with that of its distribution (PEP 491)."""
     plan.distributions += 1
     owner = wheel.name.partition("-")[0]
-    found = _Found()
+    found, size = _Found(), 0
     try:
         with zipfile.ZipFile(wheel) as archive:
             for count, item in enumerate(archive.infolist()):
-                if count >= _MOST_FILES:
-                    plan.cut = f"{wheel.name}: more than {_MOST_FILES} files"
+                size += item.file_size
+                if count >= _MOST_FILES or size > _LARGEST_WHEEL:
+                    plan.cut = f"{wheel.name}: too large: the rest of it was not read"
                     break
                 if item.is_dir() or posixpath.splitext(item.filename)[1] in _NO_ELF:
                     continue
