@@ -13,6 +13,7 @@ set -eu
 packages() {
     cat <<'TABLE'
 python3-venv              | python3                   | makes .venv
+python3-pip               | python3-pip               | installs bundled wheels in a build
 checkpolicy               | checkpolicy               | checkmodule, the policy compiler
 policycoreutils           | policycoreutils           | semodule, and hll/pp to read a .pp as CIL
 semodule-utils            | -                         | semodule_package, links contexts into a .pp

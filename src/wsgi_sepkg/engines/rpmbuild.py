@@ -91,7 +91,13 @@ class Rpmbuild:
             return compile_failure(
                 ToolFailed(exc.command, exc.status, exc.output, log=log), module, te
             )
-        if "No module named 'django'" in exc.output:
+        app = request.tree.plan.application
+        if app is not None and app.bundle is not None and "No module named pip" in exc.output:
+            return BuildFailed(
+                f"the virtual environment needs pip of {app.python} on this host",
+                f"apt-get install python3-pip  or  dnf install {app.pip}; the whole log: {log}",
+            )
+        if "No module named 'django'" in exc.output and (app is None or app.bundle is None):
             return BuildFailed(
                 "collectstatic needs Django on this host, and there is none",
                 "apt-get install python3-django  or  dnf install python3-django; "
@@ -100,7 +106,9 @@ class Rpmbuild:
         decisive = [
             line
             for line in lines
-            if re.search(r"error|Error|not found|No such file|Bad exit|Traceback|ImportError", line)
+            if re.search(
+                r"error|Error|ERROR|holds a path|not found|No such file|Bad exit|Traceback", line
+            )
         ] or exc.decisive
         shown = "\n".join(f"    {line.strip()}" for line in decisive[-8:])
         return BuildFailed(
