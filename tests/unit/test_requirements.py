@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgi_sepkg.package.wheels import environment
-from wsgi_sepkg.project.requirements import read, text_of
+from wsgi_sepkg.project.requirements import environment, read, text_of
 
 A, B = "a" * 64, "b" * 64
 HASH = f"--hash=sha256:{A}"

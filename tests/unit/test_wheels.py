@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 from packaging.tags import Tag
 
-from wsgi_sepkg.errors import ConfigError, ServiceFailed, ToolMissing, UsageError, WheelMissing
+from wsgi_sepkg.engines.base import Request
+from wsgi_sepkg.engines.rpmbuild import Rpmbuild
+from wsgi_sepkg.errors import (
+    ConfigError,
+    ServiceFailed,
+    ToolFailed,
+    ToolMissing,
+    UsageError,
+    WheelMissing,
+)
 from wsgi_sepkg.package import wheels
 from wsgi_sepkg.package.tree import Tree, generate
 from wsgi_sepkg.process import Finished
@@ -276,13 +285,65 @@ def test_an_old_pip_is_told_before_anything_is_fetched(shop) -> None:
         load(folder, "el8")
 
 
-def test_a_requirements_file_without_bundling_is_told(project) -> None:
-    folder = project()
-    file = folder / "wsgi-sepkg.toml"
-    text = file.read_text().replace("[path]", 'requirements = "lock.txt"\n[path]')
-    file.write_text(text.replace("[path]", "[path]"))
-    with pytest.raises(ConfigError, match="named by requires"):
-        load(folder, "el9")
+@pytest.fixture
+def plain(project: Callable[..., Path]) -> Callable[..., Path]:
+    """Return a maker of projects that want what ``text`` says of the distribution."""
+
+    def make(text: str, more: str = "") -> Path:
+        folder = project()
+        file = folder / "wsgi-sepkg.toml"
+        line = f'requirements = "wanted.txt"\n{more}[path]'
+        file.write_text(file.read_text().replace("[path]", line))
+        (folder / "wanted.txt").write_text(text)
+        return folder
+
+    return make
+
+
+def requirements(folder: Path, target: str = "el9") -> set[str]:
+    app = generate(load(folder, target)).plan.application
+    assert app is not None
+    return {r for r in app.requires if "dist(" in r}
+
+
+def test_names_become_requirements_of_the_distribution(plain) -> None:
+    text = (
+        "Django>=4.2,<5.0  # a series\n-i https://index.example.org\n"
+        "Pillow\ncelery[redis]~=5.3.1\npsycopg2==2.9.*\nsix!=1.10\nrc>=2.0rc1\n"
+        f"tomli ; python_version < '3.11'\nlocked==1.0.0 --hash=sha256:{'a' * 64}\n"
+    )
+    assert requirements(plain(text)) == {
+        "(python3dist(django) < 5 with python3dist(django) >= 4.2)",
+        "python3dist(pillow)",
+        "(python3dist(celery[redis]) >= 5.3.1 with python3dist(celery[redis]) < 5.4)",
+        "(python3dist(psycopg2) >= 2.9 with python3dist(psycopg2) < 2.10)",
+        "python3dist(six)",
+        "python3dist(rc) >= 2~rc1",
+        "python3dist(tomli)",
+        "python3dist(locked) = 1",
+    }
+
+
+def test_packages_of_another_python_have_its_version_in_their_name(plain) -> None:
+    folder = plain("django\ntomli ; python_version < '3.11'\n", 'python = "3.12"\n')
+    assert requirements(folder) == {"python3.12dist(django)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "says"),
+    [
+        ("django\n", "debian-12", "have no names as python3dist"),
+        ("-r base.txt\n", "el9", "wanted.txt:1: -r is not read here"),
+        ("x @ https://example.org/x.whl\n", "el9", "wanted.txt:1: .* is no name of a package"),
+        ("django\n\n../x\n", "el9", "wanted.txt:3: .* is no name of a package"),
+        ("", "el9", "wanted.txt:1: names no package"),
+    ],
+)
+def test_what_the_distribution_cannot_be_asked_for_is_told(
+    plain, text: str, target: str, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(plain(text), target)
 
 
 def test_a_package_of_the_distribution_that_is_also_bundled_is_told(shop, tmp_path) -> None:
@@ -360,6 +421,15 @@ def test_a_download_that_fails_says_why(
         gathered(shop(f"plain==1.0 --hash=sha256:{'b' * 64}\n"))
     assert caught.value.exit_status == status  # type: ignore[attr-defined]
     assert says in str(caught.value)
+
+
+def test_a_build_root_without_pip_is_told_with_its_package(shop, tmp_path) -> None:
+    made = tree(shop(pin(wheel(tmp_path / "wheels", "plain")), 'python = "3.12"\n'))
+    request = Request(made, tmp_path / "shop.spec", tmp_path, tmp_path, ".el9")
+    failed = ToolFailed(["rpmbuild"], 1, "/usr/bin/python3.12: No module named pip\n")
+    error = Rpmbuild()._failure(request, failed, tmp_path / "log")
+    assert "needs pip of /usr/bin/python3.12" in error.message
+    assert "dnf install python3.12-pip" in error.hint
 
 
 def test_a_pipeline_of_committed_files_is_refused(shop, tmp_path) -> None:

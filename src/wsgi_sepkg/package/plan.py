@@ -54,13 +54,14 @@ def plan(
     local_files: tuple[str, ...] = (),
     newest: datetime.date | None = None,
     bundle: Bundle | None = None,
+    packages: tuple[str, ...] = (),
 ) -> Plan:
     """Return what is packaged.
 
     ``local_files`` are the hand-written additions that lie beside the generated policy
     (``local.te``, ``local.fc``); ``newest`` is the day of the newest source, used for the changelog
     where the description has none. ``bundle`` is the environment of an application that brings its
-    dependencies along.
+    dependencies along, ``packages`` are requirements of one that does not.
     """
     project = description.project
     version = rpm_version(project.version)
@@ -82,7 +83,7 @@ def plan(
     for file in (MANIFEST, CHECK_SCRIPT, CHECK_FILE):
         sources.add(file, PACKAGING_FOLDER)
     if application is not None:
-        app = _application(description, application, policy, target, sources, bundle)
+        app = _application(description, application, policy, target, sources, bundle, packages)
     description_text = project.description or project.summary
     return Plan(
         name=name,
@@ -237,6 +238,7 @@ def _application(
     target: Target,
     sources: _Sources,
     bundle: Bundle | None,
+    packages: tuple[str, ...],
 ) -> ApplicationPlan:
     server = target.servers[application.server]
     python = target.pythons[application.python or target.default_python]
@@ -387,7 +389,7 @@ def _application(
         requires.append("logrotate")
     if application.server == "httpd" and application.confinement != "service":
         requires.append(python.mod_wsgi)
-    requires += application.requires
+    requires += (*application.requires, *packages)
     interpreter = python.interpreter
     if bundle is not None:
         interpreter = bundle.interpreter

@@ -75,7 +75,7 @@ def render(plan: Plan) -> str:
             build_requires=[
                 r
                 for r in wanted
-                if re.match(r"python3(\.\d+)?(dist\(|-)", r) and not r.endswith("mod_wsgi")
+                if re.match(r"\(?python3(\.\d+)?(dist\(|-)", r) and not r.endswith("mod_wsgi")
             ],
             environment=[
                 (name, spec_text(shlex.quote(value)))

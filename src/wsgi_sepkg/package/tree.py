@@ -105,7 +105,8 @@ def generate(loaded: Loaded, wheels: Path | None = None, *, policy_only: bool = 
     local = tuple(name for name in LOCAL_FILES if (folder / name).is_file())
     newest = None if description.changelog else _newest_day(loaded)
     bundle = gathered.bundle if gathered is not None else None
-    plan = planning.plan(description, policy, target, local, newest, bundle)
+    packages = _packages(loaded)
+    plan = planning.plan(description, policy, target, local, newest, bundle, packages)
     files: dict[str, bytes] = {}
 
     def put(place: str, name: str, text: str | bytes) -> None:
@@ -139,6 +140,20 @@ def generate(loaded: Loaded, wheels: Path | None = None, *, policy_only: bool = 
             put(place, Path(unit.source).name, (loaded.folder / unit.source).read_bytes())
     put("", f"{plan.name}.spec", spec.render(plan))
     return Tree(loaded, policy, plan, files, gathered.files if gathered is not None else {})
+
+
+def _packages(loaded: Loaded) -> tuple[str, ...]:
+    """Return the distribution's packages that the requirements file asks for."""
+    application = loaded.description.application
+    if application is None or application.dependencies == "bundled" or not application.requirements:
+        return ()
+    from wsgi_sepkg.package import distribution
+    from wsgi_sepkg.project.requirements import text_of
+
+    default = loaded.target.default_python
+    python = loaded.target.pythons[application.python or default]
+    text = text_of(loaded.folder / application.requirements)
+    return distribution.requires(text, python, default)
 
 
 def _newest_day(loaded: Loaded) -> datetime.date:

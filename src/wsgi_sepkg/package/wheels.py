@@ -33,7 +33,7 @@ from wsgi_sepkg.errors import ServiceFailed, ToolMissing, UsageError, WheelMissi
 from wsgi_sepkg.package.model import Bundle, Wheel
 from wsgi_sepkg.project import names, requirements
 from wsgi_sepkg.project.load import Loaded
-from wsgi_sepkg.project.requirements import LOCK_CURE, Lock, Locked
+from wsgi_sepkg.project.requirements import LOCK_CURE, Lock, Locked, environment
 from wsgi_sepkg.resources import cache_folder
 from wsgi_sepkg.targets import Target
 
@@ -138,27 +138,6 @@ def tags(python: str, architecture: str, glibc: str) -> dict[Tag, int]:
     for tag in every:
         ranks.setdefault(tag, len(ranks))
     return ranks
-
-
-def environment(python: str, architecture: str) -> dict[str, str]:
-    """Return the values of markers on a target.
-
-    Its Python is taken for the first of its series: what is needed below a later one goes in, and
-    is harmless where it is not.
-    """
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": f"{python}.0",
-        "os_name": "posix",
-        "platform_machine": architecture,
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": f"{python}.0",
-        "python_version": python,
-        "sys_platform": "linux",
-    }
 
 
 # -- gathering -------------------------------------------------------------------------------------

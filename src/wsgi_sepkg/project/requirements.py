@@ -1,7 +1,7 @@
-"""A requirements file with hashes, as pip-compile and uv write it.
+"""A requirements file: what is wanted of the distribution, or exactly what travels along.
 
-The form is pip's (Requirements File Format, "Hash-checking mode"). Nothing is fetched and no other
-file is read. What does not say exactly one version with the hashes of its files is a mistake: a
+The form is pip's (Requirements File Format). Nothing is fetched and no other file is read. For what
+travels along, a line that does not say one version with the hashes of its files is a mistake: a
 package that is built again must hold the same bytes.
 """
 
@@ -40,6 +40,7 @@ _CURES = {
     "--no-binary": "leave it out: only wheels are packaged",
     "--pre": "leave it out: a pinned version may be a pre-release",
 }
+_OTHER_FILES = frozenset({"-r", "--requirement", "-c", "--constraint", "-e", "--editable"})
 _HASH = re.compile(r"\s--hash(?:=|\s+)(\S+)")
 
 
@@ -68,11 +69,21 @@ class Locked:
 
     def applies(self, environment: Mapping[str, str]) -> bool:
         """Tell whether the marker is true in ``environment`` (names of PEP 508)."""
-        if not self.marker:
-            return True
-        return Requirement(f"{self.name} ; {self.marker}").marker.evaluate(  # type: ignore[union-attr]
-            {**environment, "extra": ""}
-        )
+        return _applies(self.name, self.marker, environment)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A requirement by name: ``bounds`` are (operator, version) of PEP 440."""
+
+    name: str
+    extras: frozenset[str]
+    bounds: tuple[tuple[str, str], ...]
+    marker: str
+
+    def applies(self, environment: Mapping[str, str]) -> bool:
+        """Tell whether the marker is true in ``environment`` (names of PEP 508)."""
+        return _applies(self.name, self.marker, environment)
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,32 @@ class Lock:
     requirements: tuple[Locked, ...]
     options: tuple[str, ...]
     mistakes: tuple[Mistake, ...]
+
+
+def _applies(name: str, marker: str, environment: Mapping[str, str]) -> bool:
+    found = Requirement(f"{name} ; {marker}").marker if marker else None
+    return found is None or found.evaluate({**environment, "extra": ""})
+
+
+def environment(python: str, architecture: str) -> dict[str, str]:
+    """Return the values of markers on a target.
+
+    Its Python is taken for the first of its series: what is needed below a later one goes in, and
+    is harmless where it is not.
+    """
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{python}.0",
+        "os_name": "posix",
+        "platform_machine": architecture,
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+    }
 
 
 def text_of(path: Path) -> str:
@@ -97,6 +134,39 @@ def text_of(path: Path) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise ValueError("not UTF-8") from exc
+
+
+def wanted(text: str) -> tuple[tuple[Wanted, ...], tuple[Mistake, ...]]:
+    """Return what a requirements file wants by name, and its mistakes. Nothing is raised."""
+    found: list[Wanted] = []
+    mistakes: list[Mistake] = []
+    for line, words in _lines(text):
+        if words.startswith("-"):
+            option = re.split(r"[\s=]", words, maxsplit=1)[0]
+            if option in _OTHER_FILES:
+                mistakes.append(Mistake(line, f"{shown(option)} is not read here", _CURES[option]))
+            continue
+        said = _parsed(_HASH.sub("", words).strip())
+        if said is None or said.url:
+            hint = "write a name, with bounds of its version where it needs them"
+            mistakes.append(Mistake(line, f"{shown(words)} is no name of a package", hint))
+            continue
+        bounds = tuple(sorted((s.operator, s.version) for s in said.specifier))
+        marker = str(said.marker) if said.marker is not None else ""
+        found.append(Wanted(canonicalize_name(said.name), frozenset(said.extras), bounds, marker))
+    if not found and not mistakes:
+        mistakes.append(Mistake(1, "names no package", "write one name a line"))
+    return tuple(found), tuple(mistakes)
+
+
+def _parsed(text: str) -> Requirement | None:
+    try:
+        found = Requirement(text)
+        if found.marker is not None:
+            found.marker.evaluate({"extra": ""})
+    except (InvalidRequirement, InvalidMarker, UndefinedEnvironmentName, RecursionError):
+        return None
+    return found
 
 
 def read(text: str) -> Lock:
@@ -144,11 +214,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _requirement(line: int, words: str) -> Locked | Mistake:
     hashes = _HASH.findall(words)
     plain = _HASH.sub("", words).strip()
-    try:
-        found = Requirement(plain)
-        if found.marker is not None:
-            found.marker.evaluate({"extra": ""})
-    except (InvalidRequirement, InvalidMarker, UndefinedEnvironmentName, RecursionError):
+    found = _parsed(plain)
+    if found is None:
         hint = "write NAME==VERSION --hash=sha256:..."
         return Mistake(line, f"{shown(plain)} is no requirement", hint)
     name = canonicalize_name(found.name)

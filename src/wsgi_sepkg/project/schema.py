@@ -146,15 +146,15 @@ class Application(_Table, frozen=True):
     dependencies: Annotated[
         Literal["distribution", "bundled"],
         Meta(
-            description="where Python packages come from: the distribution (requires names them), "
-            "or wheels that travel along in a virtual environment"
+            description="where Python packages come from: the distribution, or wheels that travel "
+            "along in a virtual environment"
         ),
     ] = "distribution"
     requirements: Annotated[
         str,
         Meta(
-            description="bundled: requirements file beside the description that pins each package "
-            "with its hashes"
+            description="requirements file beside the description. distribution: each name becomes "
+            "python3dist(NAME); bundled: it pins each package with its hashes"
         ),
     ] = ""
     architectures: Annotated[

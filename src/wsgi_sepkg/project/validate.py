@@ -500,12 +500,14 @@ class _Checker:
         self.dependencies(a)
 
     def dependencies(self, a: Application) -> None:
-        """Where the packages of Python come from, and whether each is pinned."""
+        """Where the packages of Python come from, and whether each bundled one is pinned."""
         key = "application.requirements"
-        if a.dependencies == "distribution":
-            if a.requirements:
-                hint = 'set dependencies = "bundled", or leave it out'
-                self.add(key, "the distribution's packages are named by requires", hint)
+        bundled = a.dependencies == "bundled"
+        if not bundled and not a.requirements:
+            return
+        if not bundled and self.target.family != "fedora":
+            message = f"packages of {self.target.name} have no names as python3dist(django)"
+            self.add(key, message, "name them in requires, e.g. python3-django")
             return
         from packaging.utils import canonicalize_name
 
@@ -516,7 +518,7 @@ class _Checker:
         if not a.architectures:
             self.add("application.architectures", "is empty", 'e.g. ["x86_64"]')
         python = self.target.pythons.get(a.python or self.target.default_python)
-        if python is not None and not python.pip:
+        if bundled and python is not None and not python.pip:
             newer = sorted((v for v, p in self.target.pythons.items() if p.pip), key=_minor)
             self.add(
                 "application.dependencies",
@@ -536,26 +538,28 @@ class _Checker:
             return
         if not _is_file(path):
             message = f"{shown(a.requirements)}: no such file beside the description"
-            self.add(key, message, LOCK_CURE)
+            self.add(key, message, LOCK_CURE if bundled else "write one name a line")
             return
         try:
-            lock = requirements.read(requirements.text_of(path))
+            text = requirements.text_of(path)
         except ValueError as exc:
             self.add(key, f"{shown(a.requirements)}: {exc}", LOCK_CURE)
             return
-        for mistake in lock.mistakes[:_MOST_SUGGESTIONS]:
+        lock = requirements.read(text)
+        mistakes = lock.mistakes if bundled else requirements.wanted(text)[1]
+        for mistake in mistakes[:_MOST_SUGGESTIONS]:
             message = f"{shown(a.requirements)}:{mistake.line}: {mistake.message}"
             self.add(key, message, mistake.hint)
-        if len(lock.mistakes) > _MOST_SUGGESTIONS:
-            more = len(lock.mistakes) - _MOST_SUGGESTIONS
+        if len(mistakes) > _MOST_SUGGESTIONS:
+            more = len(mistakes) - _MOST_SUGGESTIONS
             self.add(key, f"{shown(a.requirements)}: {more} more lines are wrong", LOCK_CURE)
-        here = {one.name for one in lock.requirements}
-        for index, text in enumerate(a.requires):
-            match = re.match(r"python3(?:\.[0-9]+)?(?:-|dist\()([A-Za-z0-9._-]+)", text)
+        here = {one.name for one in lock.requirements} if bundled else set()
+        for index, said in enumerate(a.requires):
+            match = re.match(r"python3(?:\.[0-9]+)?(?:-|dist\()([A-Za-z0-9._-]+)", said)
             if match and canonicalize_name(match.group(1)) in here:
                 self.add(
                     f"application.requires[{index}]",
-                    f"{text}: the environment of the application does not see it, and brings its "
+                    f"{said}: the environment of the application does not see it, and brings its "
                     "own",
                     "leave it out",
                     warning=True,
