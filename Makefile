@@ -29,7 +29,7 @@ test: setup ## everything that has to pass: lint, unit, integration, coverage
 	$(lint_stages)
 	$(call stage,unit tests,$(BIN)/pytest tests/unit -n $(JOBS) $(cover))
 	$(call stage,integration tests,$(BIN)/pytest tests/integration $(side) $(cover) --cov-append)
-	$(call stage,machine tests,$(BIN)/pytest tests/vm -rA $(side) $(cover) --cov-append)
+	$(call stage,machine tests,$(BIN)/pytest tests/vm -rA $(cover) --cov-append)
 	$(call stage,coverage,$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_MIN))
 	@printf '\n== all stages passed\n'
 
@@ -40,7 +40,7 @@ integration: setup ## the tests with the real compiler, linker and rpmbuild
 	@$(BIN)/pytest tests/integration $(side)
 
 vm: setup ## the tests under an enforcing kernel, in a machine of qemu
-	@$(BIN)/pytest tests/vm -rA $(side)
+	@$(BIN)/pytest tests/vm -rA
 
 vm-full: setup ## all cells of the life-cycle matrix, two machines side by side
 	@WSGI_SEPKG_VM_FULL=1 $(BIN)/pytest tests/vm $(side)
