@@ -71,7 +71,7 @@ def behind_nginx(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> 
         more=WORKER,
         pages={"jobs": "job/"},
     )
-    return machine.run(job("nginx.sh"), job_files(*packages), limit=900)
+    return machine.run(job("nginx.sh"), job_files(*packages), limit=1800)
 
 
 def test_nginx_serves_the_service_and_nothing_is_denied(behind_nginx: Outcome) -> None:
@@ -108,7 +108,7 @@ def test_without_selinux_the_description_decides(
     machine: Machine, tmp_path: Path, description: str, choice: str
 ) -> None:
     packages = example(tmp_path, description, f'application.without-selinux="{choice}"')
-    life = machine.without_selinux().run(job("off.sh"), job_files(*packages), limit=600)
+    life = machine.without_selinux().run(job("off.sh"), job_files(*packages), limit=1200)
     assert life.enforcing == "Disabled"
     assert life.text("install.status").strip() == "0", life.text("install.log")
     if choice == "run":
@@ -127,7 +127,7 @@ def test_two_applications_in_one_server_stay_apart(machine: Machine, tmp_path: P
     (folder / "wsgi-sepkg.toml").write_text(NEIGHBOUR, encoding="utf-8")
     packages = build_example(tmp_path / "made", folder)
     packages += example(tmp_path, "daemon.toml")
-    life = machine.run(job("neighbours.sh"), job_files(*packages), limit=900)
+    life = machine.run(job("neighbours.sh"), job_files(*packages), limit=1800)
     assert life.text("install.status").strip() == "0", life.text("install.log")
     assert life.text("start.page") == "200"
     domains = {}

@@ -30,7 +30,7 @@ ERASED_ALONE = pytest.mark.cell(
 def life(machine: Machine, guestbook: tuple[Path, ...]) -> Outcome:
     """What the job left."""
     script = (JOBS / "guestbook.sh").read_text(encoding="utf-8")
-    return machine.run(script, job_files(*guestbook), limit=900)
+    return machine.run(script, job_files(*guestbook), limit=1800)
 
 
 def did(life: Outcome, step: str) -> dict[str, int]:

@@ -36,7 +36,7 @@ def life(
     description.write_text(text.replace(DATA, more), encoding="utf-8")
     packages += build_example(folder / "1.6", source, "project.version=1.6")
     script = (JOBS / "lifecycle.sh").read_text(encoding="utf-8")
-    return machine.run(script, job_files(*packages), limit=900)
+    return machine.run(script, job_files(*packages), limit=1800)
 
 
 def labels(life: Outcome, step: str) -> dict[str, str]:

@@ -72,7 +72,7 @@ def life(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder = tmp_path_factory.mktemp("mailman")
     packages = build_example(folder / "made", ROOT / "examples" / "mailman3-web")
     script = (JOBS / "mailman.sh").read_text(encoding="utf-8")
-    return machine.run(script, job_files(carried(folder), *packages), limit=900)
+    return machine.run(script, job_files(carried(folder), *packages), limit=1800)
 
 
 def did(life: Outcome, step: str) -> dict[str, int]:

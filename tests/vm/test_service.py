@@ -20,7 +20,7 @@ def life(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """What the job left."""
     packages = example(tmp_path_factory.mktemp("service"), "service.toml")
     script = (JOBS / "service.sh").read_text(encoding="utf-8")
-    return machine.run(script, job_files(*packages), limit=900)
+    return machine.run(script, job_files(*packages), limit=1800)
 
 
 def test_the_kernel_enforces(life: Outcome) -> None:
