@@ -113,12 +113,17 @@ def rpmbuild(
     return tuple(sorted((folder / "top").glob("RPMS/*/*.rpm")))
 
 
-def rpmbuild_exactly(spec: Path, folder: Path, dist: str) -> tuple[Path, ...]:
-    """Build ``spec`` of an unpacked source package as the program does, without its %check."""
-    command: list[str | Path] = ["rpmbuild", "-bb", "--nodeps", "--nocheck"]
+def rpmbuild_exactly(
+    spec: Path, folder: Path, dist: str, before: Sequence[str] = ()
+) -> tuple[Path, ...]:
+    """Build ``spec`` of an unpacked source package as the program does, without its %check.
+
+    ``before`` is a program that runs rpmbuild, and its options.
+    """
+    command: list[str | Path] = [*before, "rpmbuild", "-bb", "--nodeps", "--nocheck"]
     for name, value in {"_topdir": str(folder), "dist": dist, **REPRODUCIBLE}.items():
         command += ["--define", f"{name} {value}"]
-    done = subprocess.run([*command, spec], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, spec], capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-4000:]
     return tuple(sorted(folder.glob("RPMS/*/*.rpm")))
 
