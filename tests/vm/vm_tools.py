@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import shop
@@ -31,16 +32,16 @@ name = "httpd_can_sendmail"
 value = true
 reason = "the matrix looks what becomes of it"
 """
-_POLICY = """
-Name: system-policy
+_STUB = """
+Name: {name}
 Version: 1
 Release: 1
-Summary: The base policy of this system, for rpm
+Summary: What this system has, for rpm
 License: MIT
 BuildArch: noarch
-Provides: selinux-policy-targeted = 40
+{provides}
 %description
-Says to rpm that this system has a policy named targeted.
+Says to rpm what this system has.
 %files
 """
 
@@ -104,9 +105,16 @@ def build_matrix(folder: Path) -> tuple[Path, ...]:
             found += build_example(folder / version / "made", source, *settings)
     wanted = shop.description(shop.boolean("httpd_can_sendmail"))
     found += build_example(folder / "made", shop.source(folder / "shop", wanted))
-    policy = folder / "system-policy.spec"
-    policy.write_text(_POLICY, encoding="utf-8")
-    return (*found, *_rpmbuild(policy, folder / "system-policy", folder))
+    return (*found, stub(folder, "system-policy", ["selinux-policy-targeted = 40"]))
+
+
+def stub(folder: Path, name: str, provides: Iterable[str]) -> Path:
+    """Return a package without files that says to rpm what the system has."""
+    spec = folder / f"{name}.spec"
+    lines = "\n".join(f"Provides: {said}" for said in provides)
+    spec.write_text(_STUB.format(name=name, provides=lines), encoding="utf-8")
+    (made,) = _rpmbuild(spec, folder / name, folder)
+    return made
 
 
 def _at_400(folder: Path, source: Path, settings: list[str]) -> tuple[Path, ...]:

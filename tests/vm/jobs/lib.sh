@@ -56,19 +56,21 @@ serve() {
     return 1
 }
 
-# The database of the site on this host, reached over TCP.
+# postgresql [ACCOUNT MIGRATE...]: the database of the site on this host, reached over TCP.
 postgresql() {
+    account=${1-www-data}
+    shift $(($# > 0))
     pg_ctlcluster 15 main start >"$OUT/postgresql.log" 2>&1 || systemctl start postgresql@15-main
     sleep 3
     runuser -u postgres -- psql -q -c "create user guestbook password 'x'" \
         -c 'create database guestbook owner guestbook' >>"$OUT/postgresql.log" 2>&1
     printf 'x\n' >/etc/guestbook/password
-    chgrp www-data /etc/guestbook/password
+    chgrp "$account" /etc/guestbook/password
     chmod 640 /etc/guestbook/password
     cat >>/etc/guestbook/guestbook.conf <<'CONF'
 GUESTBOOK_DB_ENGINE=postgresql
 GUESTBOOK_DB_HOST=127.0.0.1
 GUESTBOOK_DB_PASSWORD_FILE=/etc/guestbook/password
 CONF
-    migrate >>"$OUT/postgresql.log" 2>&1
+    "${@-migrate}" >>"$OUT/postgresql.log" 2>&1
 }
