@@ -42,8 +42,8 @@ integration: setup ## the tests with the real compiler, linker and rpmbuild
 vm: setup ## the tests under an enforcing kernel, in a machine of qemu
 	@$(BIN)/pytest tests/vm -rA
 
-vm-full: setup ## all cells of the life-cycle matrix, two machines side by side
-	@WSGI_SEPKG_VM_FULL=1 $(BIN)/pytest tests/vm $(side)
+vm-full: setup ## all cells of the life-cycle matrix, and what else takes long, two side by side
+	@WSGI_SEPKG_VM_FULL=1 $(BIN)/pytest tests/vm tests/integration/test_bundled.py $(side)
 
 vm-shell: setup ## a root shell in that machine
 	@$(BIN)/python -m wsgi_sepkg.machine
