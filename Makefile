@@ -7,8 +7,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # Workers of the tests; each has its own scratch stores and build folders.
 JOBS ?= 2
-# What was measured before the programs that tests start were counted, less two; to be 90 again.
-COVERAGE_MIN ?= 85
+# Of the lines, commands that tests start as programs of their own included.
+COVERAGE_MIN ?= 90
 SCRIPTS := $(wildcard tools/*.sh src/wsgi_sepkg/simulate/stand-ins/*) .ci/run
 
 # $(call stage,NAME,COMMAND): run one stage of a target, stop where it fails, and say which it was.
