@@ -61,7 +61,7 @@ clean: ## remove what was built; .venv stays
 	@rm -rf out build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Side by side; tests that share what one of them made (a link, a boot) stay together.
+# Side by side; tests that share a boot stay together.
 side = -n $(JOBS) --dist loadgroup
 cover = --cov=wsgi_sepkg --cov-report=
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import bz2
 import os
-import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from policy_tools import Statements, matches, rules, statements
 
 from wsgi_sepkg.package import build as builder
 from wsgi_sepkg.package.inspect import PP_TO_CIL, Inspection, PolicyContent, inspect
@@ -150,7 +149,7 @@ def content(found: Inspection) -> PolicyContent:
 
 
 @pytest.fixture(scope="module")
-def cil(rpm: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[tuple[str, ...], str]]:
+def cil(rpm: Path, tmp_path_factory: pytest.TempPathFactory) -> Statements:
     """The CIL of the module, taken out by rpm's own tool: (open blocks, statement)."""
     folder = tmp_path_factory.mktemp("cil")
     copy = shutil.copy(rpm, folder / "x.rpm")
@@ -160,25 +159,7 @@ def cil(rpm: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[tuple
         member = archive.extractfile(name)
         assert member is not None
         (folder / "guestbook.pp").write_bytes(bz2.decompress(member.read()))
-    command = [PP_TO_CIL, folder / "guestbook.pp"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return list(statements(text))
-
-
-def statements(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    """hll/pp prints one statement a line and opens a block at the end of a line."""
-    blocks: list[str] = []
-    for line in map(str.strip, text.splitlines()):
-        if line == ")":
-            blocks.pop()
-        elif line and line.count("(") > line.count(")"):
-            blocks.append(line.lstrip("("))
-        elif line and not line.startswith(";"):
-            yield tuple(blocks), line
-
-
-def matches(cil: list[tuple[tuple[str, ...], str]], pattern: str) -> list[tuple[str, ...]]:
-    return [m.groups() for _, line in cil if (m := re.fullmatch(pattern, line))]
+    return statements(folder / "guestbook.pp")
 
 
 def test_each_scriptlet_is_told_exactly(found: Inspection) -> None:
@@ -221,21 +202,7 @@ def test_the_declarations_are_those_of_the_cil(content: PolicyContent, cil) -> N
 
 
 def test_the_rules_are_those_of_the_cil(content: PolicyContent, cil) -> None:
-    expected, lines = set(), set()
-    for blocks, line in cil:
-        match = re.fullmatch(r"\(([a-z]+) (\S+) (\S+) \((\S+) \((.*)\)\)\)", line)
-        if match and match[1] in {"allow", "dontaudit", "neverallow", "auditallow"}:
-            kind, source, target, cls, permissions = match.groups()
-            condition = next((b[11:-1] for b in blocks if b.startswith("booleanif")), "")
-            branch = next((b for b in blocks if b in {"true", "false"}), "")
-            boolean = f"[ {condition} ]:{branch.capitalize()}" if condition else ""
-            optional = next((b[9:] for b in reversed(blocks) if b.startswith("optional")), "")
-            names = tuple(sorted(permissions.split()))
-            lines.add((blocks, line))
-            expected.add((kind, source, target, cls, names, boolean, optional))
-    # The reading above has overlooked no line (some stand in the module several times).
-    kinds = r"\((?:allow|dontaudit|auditallow|neverallow)x? "
-    assert lines == {(blocks, line) for blocks, line in cil if re.match(kinds, line)}
+    expected = rules(cil)
     assert len(expected) > 25
     assert {
         (r.kind, r.source, r.target, r.cls, r.permissions, r.boolean, r.optional)

@@ -77,12 +77,6 @@ def threads(life: Outcome, step: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def statuses(life: Outcome, step: str) -> dict[str, int]:
-    """Return the HTTP statuses of a step."""
-    found: dict[str, int] = json.loads(life.text(f"{step}.json"))
-    return found
-
-
 def denied(life: Outcome, step: str) -> set[tuple[str, str, str, str]]:
     """Return what was denied in a step to or for the application and the web server."""
     return {

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from confined_tools import WORKS, denied, example, statuses, threads
-from vm_tools import JOBS, job_files, stub
+from confined_tools import WORKS, denied, example, threads
+from vm_tools import JOBS, job_files, statuses, stub
 
 from wsgi_sepkg import process
 from wsgi_sepkg.machine.boot import Machine, Outcome

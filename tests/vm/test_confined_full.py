@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from confined_tools import HERE, WORKS, denied, example, statuses, threads
-from vm_tools import JOBS, build_example, job_files
+from confined_tools import HERE, WORKS, denied, example, threads
+from vm_tools import JOBS, build_example, job_files, statuses
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 

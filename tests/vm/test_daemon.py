@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from confined_tools import MISDEEDS, WORKS, denied, example, statuses, unpunished
-from vm_tools import JOBS, job_files
+from confined_tools import MISDEEDS, WORKS, denied, example, unpunished
+from vm_tools import JOBS, job_files, statuses
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 

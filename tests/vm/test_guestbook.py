@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from vm_tools import JOBS, job_files
+from vm_tools import JOBS, job_files, statuses
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import Refusal, refusals
@@ -31,12 +30,6 @@ def life(machine: Machine, guestbook: tuple[Path, ...]) -> Outcome:
     """What the job left."""
     script = (JOBS / "guestbook.sh").read_text(encoding="utf-8")
     return machine.run(script, job_files(*guestbook), limit=1800)
-
-
-def did(life: Outcome, step: str) -> dict[str, int]:
-    """Return the HTTP statuses of a step."""
-    found: dict[str, int] = json.loads(life.text(f"{step}.json"))
-    return found
 
 
 def denied(life: Outcome, step: str) -> set[tuple[str, str, str, str]]:
@@ -103,14 +96,20 @@ def test_the_application_runs_in_the_domain_of_the_server(life: Outcome) -> None
 @SERVING
 def test_every_function_works_and_nothing_is_denied(life: Outcome) -> None:
     print(f"AVC records while the site was used: {len(denied(life, 'use'))}")
-    assert did(life, "use") == {"list": 200, "static": 200, "sign": 200, "photo": 200, "media": 200}
+    assert statuses(life, "use") == {
+        "list": 200,
+        "static": 200,
+        "sign": 200,
+        "photo": 200,
+        "media": 200,
+    }
     assert denied(life, "serve") == set()
     assert denied(life, "use") == set()
 
 
 @WITHDRAWN
 def test_without_its_tunable_only_the_mail_is_lost(life: Outcome) -> None:
-    assert did(life, "mail-off") == {"mail": 200}
+    assert statuses(life, "mail-off") == {"mail": 200}
     assert denied(life, "mail-off") == {("httpd_t", "smtp_port_t", "tcp_socket", "name_connect")}
 
 
@@ -122,7 +121,7 @@ def test_with_its_tunable_the_mail_arrives(life: Outcome) -> None:
 
 @WITHDRAWN
 def test_without_the_label_of_media_only_uploads_fail(life: Outcome) -> None:
-    assert did(life, "media-label-gone") == {"list": 200, "sign": 200, "photo": 500}
+    assert statuses(life, "media-label-gone") == {"list": 200, "sign": 200, "photo": 500}
     assert {(source, target) for source, target, *_ in denied(life, "media-label-gone")} == {
         ("httpd_t", "etc_t")
     }
@@ -130,13 +129,13 @@ def test_without_the_label_of_media_only_uploads_fail(life: Outcome) -> None:
 
 @WITHDRAWN
 def test_restorecon_brings_uploads_back(life: Outcome) -> None:
-    assert did(life, "media-label-back") == {"list": 200, "photo": 200, "media": 200}
+    assert statuses(life, "media-label-back") == {"list": 200, "photo": 200, "media": 200}
     assert denied(life, "media-label-back") == set()
 
 
 @WITHDRAWN
 def test_without_the_label_of_the_log_only_what_logs_fails(life: Outcome) -> None:
-    assert did(life, "log-label-gone") == {"list": 200, "sign": 500}
+    assert statuses(life, "log-label-gone") == {"list": 200, "sign": 500}
     found = denied(life, "log-label-gone")
     assert {(source, target, tclass) for source, target, tclass, _ in found} == {
         ("httpd_t", "etc_t", "file")
@@ -145,7 +144,7 @@ def test_without_the_label_of_the_log_only_what_logs_fails(life: Outcome) -> Non
 
 @WITHDRAWN
 def test_without_the_label_of_the_database_nothing_is_written(life: Outcome) -> None:
-    assert did(life, "data-label-gone") == {"list": 200, "static": 200, "sign": 500}
+    assert statuses(life, "data-label-gone") == {"list": 200, "static": 200, "sign": 500}
     assert {(source, target) for source, target, *_ in denied(life, "data-label-gone")} == {
         ("httpd_t", "etc_t")
     }
@@ -153,13 +152,13 @@ def test_without_the_label_of_the_database_nothing_is_written(life: Outcome) -> 
 
 @WITHDRAWN
 def test_without_the_label_of_the_secret_only_static_files_are_served(life: Outcome) -> None:
-    assert did(life, "secret-label-gone") == {"list": 500, "static": 200}
+    assert statuses(life, "secret-label-gone") == {"list": 500, "static": 200}
     assert denied(life, "secret-label-gone") == {("httpd_t", "shadow_t", "file", "read")}
 
 
 @SERVING
 def test_postgresql_is_reached_over_tcp(life: Outcome) -> None:
-    assert did(life, "postgresql") == {"list": 200, "static": 200, "sign": 200}, life.text(
+    assert statuses(life, "postgresql") == {"list": 200, "static": 200, "sign": 200}, life.text(
         "postgresql.log"
     )
     assert denied(life, "postgresql") == set()
@@ -167,7 +166,7 @@ def test_postgresql_is_reached_over_tcp(life: Outcome) -> None:
 
 @WITHDRAWN
 def test_without_its_tunable_postgresql_is_out_of_reach(life: Outcome) -> None:
-    assert did(life, "postgresql-off") == {"static": 200, "sign": 500}
+    assert statuses(life, "postgresql-off") == {"static": 200, "sign": 500}
     assert denied(life, "postgresql-off") == {
         ("httpd_t", "postgresql_port_t", "tcp_socket", "name_connect")
     }
@@ -175,15 +174,15 @@ def test_without_its_tunable_postgresql_is_out_of_reach(life: Outcome) -> None:
 
 @SERVING
 def test_postgresql_is_reached_over_its_socket_with_the_tunable_for_tcp_off(life: Outcome) -> None:
-    assert did(life, "postgresql-socket") == {"list": 200, "static": 200, "sign": 200}, life.text(
-        "postgresql.log"
+    assert statuses(life, "postgresql-socket") == {"list": 200, "static": 200, "sign": 200}, (
+        life.text("postgresql.log")
     )
     assert denied(life, "postgresql-socket") == set()
 
 
 @SERVING
 def test_a_rotated_log_keeps_its_label(life: Outcome) -> None:
-    assert did(life, "log-rotated") == {"list": 200}
+    assert statuses(life, "log-rotated") == {"list": 200}
     assert denied(life, "log-rotated") == set()
     lines = [line.split() for line in life.text("rotated").splitlines()]
     assert {name: label.split(":")[2] for label, name in lines} == {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
-from vm_tools import JOBS, ROOT, build_example, job_files
+from vm_tools import JOBS, ROOT, build_example, job_files, statuses
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import refusals
@@ -43,12 +42,6 @@ def labels(life: Outcome, step: str) -> dict[str, str]:
     """Return path and type, as ls -Z told them."""
     lines = [line.split(None, 1) for line in life.text(f"{step}.labels").splitlines()]
     return {path: label.split(":")[2] for label, path in lines}
-
-
-def statuses(life: Outcome, step: str) -> dict[str, int]:
-    """Return the HTTP statuses of a step."""
-    found: dict[str, int] = json.loads(life.text(f"{step}.json"))
-    return found
 
 
 def of_the_server(life: Outcome, step: str) -> set[tuple[str, str]]:

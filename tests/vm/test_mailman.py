@@ -7,7 +7,6 @@ tools/setup.sh has installed them.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
-from vm_tools import JOBS, build_example, job_files
+from vm_tools import JOBS, build_example, job_files, statuses
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.image import HERE
@@ -135,12 +134,6 @@ def life(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return machine.run(script, job_files(carried(folder), *packages), limit=2400)
 
 
-def did(life: Outcome, step: str) -> dict[str, int]:
-    """Return the HTTP statuses of a step."""
-    found: dict[str, int] = json.loads(life.text(f"{step}.json"))
-    return found
-
-
 def denied(life: Outcome, step: str) -> set[tuple[str, str, str]]:
     """Return (source, target, class) of what was denied to the web server and to the site."""
     found = refusals(life.text(f"{step}.avc"))
@@ -177,7 +170,7 @@ def test_pages_a_sign_in_and_a_search_work_and_nothing_is_denied(life: Outcome) 
     """302: signed in, the session written; 503: the list of lists wants Mailman itself."""
     print(life.text("domains"))
     assert domains(life, "domains") == {("httpd_t", "apache2")}
-    assert did(life, "use") == {
+    assert statuses(life, "use") == {
         "page": 200,
         "static": 200,
         "sign-in": 302,
@@ -189,13 +182,13 @@ def test_pages_a_sign_in_and_a_search_work_and_nothing_is_denied(life: Outcome) 
 
 
 def test_without_its_label_the_database_is_not_written(life: Outcome) -> None:
-    assert did(life, "label-gone") == {"page": 200, "sign-in": 500}
+    assert statuses(life, "label-gone") == {"page": 200, "sign-in": 500}
     assert ("httpd_t", "mailman_data_t", "dir") in denied(life, "label-gone") or (
         "httpd_t",
         "mailman_data_t",
         "file",
     ) in denied(life, "label-gone")
-    assert did(life, "label-back") == {"sign-in": 302}
+    assert statuses(life, "label-back") == {"sign-in": 302}
     assert denied(life, "label-back") == set()
 
 
@@ -208,7 +201,7 @@ def test_as_a_service_the_same_works_in_a_domain_of_its_own(life: Outcome) -> No
     assert life.text("service.status").strip() == "0", life.text("service.log")
     assert ("mailman3_web_t", "uwsgi") in domains(life, "service-domains"), life.text("journal")
     assert ("mailman3_web_qcluster_t", "python3") in domains(life, "service-domains")
-    assert did(life, "service-use") == {
+    assert statuses(life, "service-use") == {
         "page": 200,
         "static": 200,
         "sign-in": 302,
@@ -220,5 +213,5 @@ def test_as_a_service_the_same_works_in_a_domain_of_its_own(life: Outcome) -> No
 
 
 def test_in_its_domain_it_cannot_write_without_its_label_either(life: Outcome) -> None:
-    assert did(life, "service-label-gone") == {"page": 200, "sign-in": 500}
+    assert statuses(life, "service-label-gone") == {"page": 200, "sign-in": 500}
     assert {source for source, _, _ in denied(life, "service-label-gone")} >= {"mailman3_web_t"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 import shop
 
 from wsgi_sepkg import process
+from wsgi_sepkg.machine.boot import Outcome
 from wsgi_sepkg.package.build import build, lay_out
 from wsgi_sepkg.package.tree import generate
 from wsgi_sepkg.project.load import load
@@ -44,6 +46,12 @@ BuildArch: noarch
 Says to rpm what this system has.
 %files
 """
+
+
+def statuses(life: Outcome, step: str) -> dict[str, int]:
+    """Return the HTTP statuses of a step."""
+    found: dict[str, int] = json.loads(life.text(f"{step}.json"))
+    return found
 
 
 def job_files(*packages: Path) -> dict[str, Path | str]:

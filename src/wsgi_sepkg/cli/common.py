@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from wsgi_sepkg.errors import ConfigError, UsageError, WsgiSepkgError
+from wsgi_sepkg.report import counted
 
 
 class Format(StrEnum):
@@ -120,7 +121,7 @@ def fail(exc: WsgiSepkgError) -> int:
         for problem in exc.problems:
             sys.stderr.write(f"{problem}\n")
         count = sum(not p.warning for p in exc.problems)
-        sys.stderr.write(f"{count} mistake{'s' if count != 1 else ''} in the description\n")
+        sys.stderr.write(f"{counted(count, 'mistake')} in the description\n")
     else:
         sys.stderr.write(f"error: {exc}\n")
     return exc.exit_status

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsgi_sepkg.cli import common
+from wsgi_sepkg.report import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -71,4 +72,4 @@ def generate(
     for name in done.removed:
         common.show(f"{'would remove' if dry_run else 'removed'} {done.folder / name}", quiet)
     count = len(done.unchanged)
-    common.show(f"{count} file{'s' if count != 1 else ''} unchanged", quiet or not count)
+    common.show(f"{counted(count, 'file')} unchanged", quiet or not count)

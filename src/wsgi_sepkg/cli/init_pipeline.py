@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsgi_sepkg.cli import common
+from wsgi_sepkg.report import counted
 
 
 class Kind(StrEnum):
@@ -79,5 +80,5 @@ def init_pipeline(
         for name in each.written:
             common.show(f"{would} {each.folder / name}", quiet)
     count = sum(len(d.unchanged) for d in done)
-    common.show(f"{count} file{'s' if count != 1 else ''} unchanged", quiet or not count)
+    common.show(f"{counted(count, 'file')} unchanged", quiet or not count)
     common.show(f"for {', '.join(t.name for t in made.targets)}: commit what was written", quiet)

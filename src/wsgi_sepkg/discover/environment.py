@@ -25,6 +25,7 @@ from typing import IO
 from wsgi_sepkg.discover.value import readable
 from wsgi_sepkg.errors import UsageError
 from wsgi_sepkg.project.names import label_of
+from wsgi_sepkg.report import counted
 from wsgi_sepkg.targets import Target
 
 FOLDERS = (".venv", "venv", "env")
@@ -374,8 +375,8 @@ def label_plan(found: Environment, target: Target, ours: Iterable[str]) -> list[
     shown = readable(found.at or found.folder)
     owners = sorted({one.distribution for one in usable if one.distribution})
     lines = [
-        f"LABEL PLAN of {shown}: {_count(found.distributions, 'distribution')}, "
-        f"{_count(len(usable), 'library').replace('ys', 'ies')}"
+        f"LABEL PLAN of {shown}: {counted(found.distributions, 'distribution')}, "
+        f"{counted(len(usable), 'library').replace('ys', 'ies')}"
         + (f" of {_listed(owners)}" if owners else "")
     ]
     if found.cut:
@@ -388,10 +389,6 @@ def label_plan(found: Environment, target: Target, ours: Iterable[str]) -> list[
 def is_proposal(line: str) -> bool:
     """Tell whether a line of the plan is a line of a description."""
     return re.match(r"\[\[|[a-z-]+ = |$", line) is not None
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -423,7 +420,7 @@ def _labels(
     for type_, listed in sorted(other.items()):
         now = type_ or "a type of this description"
         lines.append(
-            f"labels: {_count(len(listed), 'file')} would be {now}, which no domain may map and "
+            f"labels: {counted(len(listed), 'file')} would be {now}, which no domain may map and "
             f"execute as a library. Wanted:"
         )
     missing = [one for listed in other.values() for one in listed]

@@ -589,7 +589,7 @@ def _own_label(draft: Draft, ask: Ask, use: str, path: str, type_: str, module: 
     others = ask(Question(f"path.{use}.also-written-by", also, ""))
     suffix = USES[use].suffix
     prefix = _prefix(draft)
-    for domain in [d.strip() for d in (others or "").split(",") if d.strip()]:
+    for domain in _domains(others):
         for interface in ("manage_dirs_pattern", "mmap_manage_files_pattern"):
             values = {
                 "interface": interface,
@@ -608,7 +608,7 @@ def labelled_ports(draft: Draft, ask: Ask, target: Target) -> None:
             continue
         text = f"port {port} gets a label: other domains that listen there or connect, with commas"
         others = ask(Question(f"{entry.name}.also-used-by", text, ""))
-        for domain in [d.strip() for d in (others or "").split(",") if d.strip()]:
+        for domain in _domains(others):
             values = {
                 "source": domain,
                 "target": f"{_prefix(draft)}_{port}_port_t",
@@ -617,6 +617,10 @@ def labelled_ports(draft: Draft, ask: Ask, target: Target) -> None:
                 "reason": f"it uses port {port} too, which had no label",
             }
             draft.entries.append(Entry("allow", values, ("answered",), f"{domain}-{port}"))
+
+
+def _domains(answer: str | None) -> list[str]:
+    return [word.strip() for word in (answer or "").split(",") if word.strip()]
 
 
 def _prefix(draft: Draft) -> str:

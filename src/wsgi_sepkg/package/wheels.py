@@ -31,6 +31,7 @@ from packaging.utils import (
 from wsgi_sepkg import process
 from wsgi_sepkg.errors import ServiceFailed, ToolMissing, UsageError, WheelMissing
 from wsgi_sepkg.package.model import Bundle, Wheel
+from wsgi_sepkg.package.records import sha256
 from wsgi_sepkg.project import names, requirements
 from wsgi_sepkg.project.load import Loaded
 from wsgi_sepkg.project.requirements import LOCK_CURE, Lock, Locked, environment
@@ -188,12 +189,6 @@ def gather(loaded: Loaded, folder: Path | None = None) -> Gathered:
     return Gathered(bundle, {name: content.path for name, content in contents.items()})
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 class _Source:
     """The wheels for one machine: what is wanted, what fits, and where to look."""
 
@@ -232,10 +227,7 @@ class _Source:
             except WheelMissing as exc:
                 missing.append(exc)
         if missing:
-            lines = [exc.message for exc in missing[:_SHOWN_MAX]]
-            if len(missing) > _SHOWN_MAX:
-                lines.append(f"and {len(missing) - _SHOWN_MAX} more")
-            raise WheelMissing("\n    ".join(lines), missing[0].hint)
+            raise WheelMissing(_listed([exc.message for exc in missing]), missing[0].hint)
         return found
 
     def choose(self, one: Locked, files: Iterable[Path]) -> Path:
@@ -363,12 +355,9 @@ class _Source:
             for need in _unmet(here[one.name], one, here, self.environment)
         ]
         if lines:
-            shown = lines[:_SHOWN_MAX]
-            if len(lines) > _SHOWN_MAX:
-                shown.append(f"and {len(lines) - _SHOWN_MAX} more")
             raise WheelMissing(
                 f"{self.file} does not list all that is needed on {self.about}\n    "
-                + "\n    ".join(shown),
+                + _listed(lines),
                 LOCK_CURE,
             )
 
@@ -391,6 +380,11 @@ def _unmet(
 def _is_source(name: str, one: Locked) -> bool:
     match = re.fullmatch(r"(.+)-([^-]+)\.(tar\.gz|tar\.bz2|zip)", name)
     return bool(match) and canonicalize_name(match.group(1)) == one.name  # type: ignore[union-attr]
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = [f"and {len(lines) - _SHOWN_MAX} more"] if len(lines) > _SHOWN_MAX else []
+    return "\n    ".join([*lines[:_SHOWN_MAX], *more])
 
 
 def _last(output: str) -> str:

@@ -321,7 +321,7 @@ class Confinement:
 
     def contexts(self) -> Iterator[Context]:
         for path, file_type, type_, why in self.places():
-            pattern = re.sub(r"[.+]", r"\\\g<0>", path)
+            pattern = names.pattern_of(path)
             if file_type == "directory":
                 yield Context(f"{pattern}(/.*)?", "any", type_, "s0", why)
             else:

@@ -407,7 +407,7 @@ class Derivation:
         for used in self.used:
             if used.kept_by:
                 continue
-            pattern = re.sub(r"[.+]", lambda m: "\\" + m.group(), used.path)
+            pattern = names.pattern_of(used.path)
             why = Why(used.key, used.entry.override or f"{used.use.name} of the application")
             for spelling in _spellings(pattern):
                 if used.is_file:
@@ -415,7 +415,7 @@ class Derivation:
                 else:
                     yield Context(f"{spelling}(/.*)?", "any", used.type, "s0", why)
         if self.environment:
-            pattern = re.sub(r"[.+]", r"\\\g<0>", self.environment)
+            pattern = names.pattern_of(self.environment)
             yield Context(f"{pattern}(/.*)?", "any", "lib_t", "s0", _ENVIRONMENT)
         if self.confinement is not None:
             for context in self.confinement.contexts():

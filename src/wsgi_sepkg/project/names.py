@@ -118,6 +118,11 @@ def environment_folder(description: Description) -> str:
     return f"/usr/lib/{description.project.name}/venv"
 
 
+def pattern_of(path: str) -> str:
+    """Return the pattern of a file context that means ``path`` alone."""
+    return re.sub(r"[.+]", r"\\\g<0>", path)
+
+
 def path_entries(paths: Paths) -> Iterator[tuple[str, str, PathEntry]]:
     """Yield (use, TOML key, entry) for each path of ``[path]``."""
     for use in PATH_USES:

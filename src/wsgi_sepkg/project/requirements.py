@@ -53,8 +53,20 @@ class Mistake:
     hint: str
 
 
+class _Conditional:
+    """A requirement that counts where its marker is true."""
+
+    name: str
+    marker: str
+
+    def applies(self, environment: Mapping[str, str]) -> bool:
+        """Tell whether the marker is true in ``environment`` (names of PEP 508)."""
+        found = Requirement(f"{self.name} ; {self.marker}").marker if self.marker else None
+        return found is None or found.evaluate({**environment, "extra": ""})
+
+
 @dataclass(frozen=True)
-class Locked:
+class Locked(_Conditional):
     """One requirement: ``name`` is normalised, ``hashes`` are SHA-256 in hex, ``line`` 1-based.
 
     ``marker`` tells where it counts ('' everywhere), ``extras`` which of its options are wanted.
@@ -67,23 +79,15 @@ class Locked:
     hashes: frozenset[str]
     line: int
 
-    def applies(self, environment: Mapping[str, str]) -> bool:
-        """Tell whether the marker is true in ``environment`` (names of PEP 508)."""
-        return _applies(self.name, self.marker, environment)
-
 
 @dataclass(frozen=True)
-class Wanted:
+class Wanted(_Conditional):
     """A requirement by name: ``bounds`` are (operator, version) of PEP 440."""
 
     name: str
     extras: frozenset[str]
     bounds: tuple[tuple[str, str], ...]
     marker: str
-
-    def applies(self, environment: Mapping[str, str]) -> bool:
-        """Tell whether the marker is true in ``environment`` (names of PEP 508)."""
-        return _applies(self.name, self.marker, environment)
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,6 @@ class Lock:
     requirements: tuple[Locked, ...]
     options: tuple[str, ...]
     mistakes: tuple[Mistake, ...]
-
-
-def _applies(name: str, marker: str, environment: Mapping[str, str]) -> bool:
-    found = Requirement(f"{name} ; {marker}").marker if marker else None
-    return found is None or found.evaluate({**environment, "extra": ""})
 
 
 def environment(python: str, architecture: str) -> dict[str, str]:

@@ -545,15 +545,19 @@ class _Checker:
         except ValueError as exc:
             self.add(key, f"{shown(a.requirements)}: {exc}", LOCK_CURE)
             return
-        lock = requirements.read(text)
-        mistakes = lock.mistakes if bundled else requirements.wanted(text)[1]
+        here: set[str] = set()
+        if bundled:
+            lock = requirements.read(text)
+            mistakes = lock.mistakes
+            here.update(one.name for one in lock.requirements)
+        else:
+            mistakes = requirements.wanted(text)[1]
         for mistake in mistakes[:_MOST_SUGGESTIONS]:
             message = f"{shown(a.requirements)}:{mistake.line}: {mistake.message}"
             self.add(key, message, mistake.hint)
         if len(mistakes) > _MOST_SUGGESTIONS:
             more = len(mistakes) - _MOST_SUGGESTIONS
             self.add(key, f"{shown(a.requirements)}: {more} more lines are wrong", LOCK_CURE)
-        here = {one.name for one in lock.requirements} if bundled else set()
         for index, said in enumerate(a.requires):
             match = re.match(r"python3(?:\.[0-9]+)?(?:-|dist\()([A-Za-z0-9._-]+)", said)
             if match and canonicalize_name(match.group(1)) in here:
@@ -1022,7 +1026,7 @@ class _Checker:
                 self.type_known(f"{used.key}.type", used.type, attribute=False)
             if used.kept_by or values.path(used.path):
                 continue
-            pattern = re.sub(r"[.+]", r"\\\g<0>", used.path)
+            pattern = names.pattern_of(used.path)
             row = (pattern, "file") if used.is_file else (f"{pattern}(/.*)?", "any")
             seen.setdefault(row, used.key)
             self.not_of_the_base(used.key, *row)

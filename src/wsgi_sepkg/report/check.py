@@ -9,6 +9,7 @@ from typing import Any
 
 from wsgi_sepkg.policy.check import FAILED, NOT_CHECKED, OK, WARNING, CheckReport, PathLabel
 from wsgi_sepkg.policy.invariants import PowerTable
+from wsgi_sepkg.report import counted
 
 _MARKS = {OK: "ok", FAILED: "FAILED", WARNING: "warning", NOT_CHECKED: "not checked"}
 _HEADS = {
@@ -50,7 +51,7 @@ def summary(report: CheckReport) -> str:
     counts.append(f"{report.count(NOT_CHECKED)} not checked")
     warnings = report.count(WARNING)
     if warnings:
-        counts.append(f"{warnings} warning{'s' if warnings > 1 else ''}")
+        counts.append(counted(warnings, "warning"))
     return f"check: {', '.join(counts)}"
 
 
