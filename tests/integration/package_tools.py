@@ -120,7 +120,7 @@ def rpmbuild_exactly(
 
     ``before`` is a program that runs rpmbuild, and its options.
     """
-    command: list[str | Path] = [*before, "rpmbuild", "-bb", "--nodeps", "--nocheck"]
+    command: list[str | Path] = [*before, "rpmbuild", "-ba", "--nodeps", "--nocheck"]
     for name, value in {"_topdir": str(folder), "dist": dist, **REPRODUCIBLE}.items():
         command += ["--define", f"{name} {value}"]
     done = subprocess.run([*command, spec], capture_output=True, text=True, timeout=1800)
