@@ -12,10 +12,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from denial_examples import denial
 
-from wsgi_sepkg.denials import read
+from wsgi_sepkg.denials import grounds, read
 from wsgi_sepkg.denials.decide import Ladder, stem
 from wsgi_sepkg.denials.explain import explain
-from wsgi_sepkg.denials.grounds import Names, choose
+from wsgi_sepkg.denials.grounds import Names, Policy, Verdict, choose
 from wsgi_sepkg.errors import UsageError
 from wsgi_sepkg.report import explanation as report
 from wsgi_sepkg.targets import load
@@ -244,3 +244,105 @@ def test_a_service_in_the_domain_of_init_is_granted_nothing(text: str) -> None:
     assert not {fix.kind for fix in answer.fixes} & {"allow", "boolean", "port"}
     assert not any(fix.grants for fix in answer.fixes)
     assert answer.refused
+
+
+def test_a_boolean_that_only_a_name_speaks_for_is_offered_and_written_nowhere() -> None:
+    """And taken back where a policy was asked and does not say so."""
+    example = denial("sssd_t usb_device_t:chr_file read,write path=/dev/bus/usb/1 comm=p11_child")
+    first = FEDORA.answer(example).fixes[0]
+    assert (first.id, first.change) == ("boolean:sssd_use_usb", None)
+    assert first.verified.startswith("by its name")
+    for verdict, told in (
+        (Verdict("denied"), []),
+        (Verdict("boolean", (("sssd_use_usb", False),)), ["in the policy"]),
+    ):
+        policy = Policy(Path("policy.33"), given=True)
+        policy.verdicts[grounds._key(example)] = verdict
+        fixes = Ladder(FEDORA.names, policy).answer(example).fixes
+        found = [fix for fix in fixes if fix.id == "boolean:sssd_use_usb"]
+        assert [fix.verified for fix in found] == told
+        assert all(fix.change is not None and "--policy" not in fix.cure for fix in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "boolean"),
+    [
+        ("postfix_local_t mail_spool_t:file write name=u", "postfix_local_write_mail_spool"),
+        ("virtqemud_t sanlock_var_run_t:sock_file write name=s", "virt_use_sanlock"),
+        ("sssd_t kernel_t:key search comm=sssd_be", "sssd_access_kernel_keys"),
+        ("user_t shadow_t:file read path=/etc/shadow comm=cat", ""),
+        ("saslauthd_t shadow_t:file read path=/etc/shadow comm=saslauthd", ""),
+        ("sssd_t null_device_t:chr_file read path=/dev/null comm=sssd", ""),
+    ],
+)
+def test_every_word_of_the_name_must_tell_of_the_denial(text: str, boolean: str) -> None:
+    """And what no boolean may open without a waiver is not offered by way of a name."""
+    found = [f.id for f in FEDORA.answer(denial(text)).fixes if f.kind == "boolean"]
+    assert found == ([f"boolean:{boolean}"] if boolean else [])
+
+
+def test_a_label_for_one_port_goes_before_a_switch_for_all() -> None:
+    one = FEDORA.answer(denial("varnishd_t reserved_port_t:tcp_socket name_connect port=85"))
+    assert [fix.kind for fix in one.fixes if fix.kind != "bug"] == ["port", "boolean"]
+    named = FEDORA.answer(denial("varnishd_t amqp_port_t:tcp_socket name_connect port=5672"))
+    assert named.fixes[0].id == "boolean:varnishd_connect_any"
+
+
+def test_what_is_no_file_gets_no_label() -> None:
+    handle = denial("init_t unlabeled_t:file write path=pidfd:[1547] comm=systemd")
+    answer = FEDORA.answer(handle)
+    assert answer.fixes[0].kind == "bug"
+    assert not {"relabel", "fcontext"} & {fix.kind for fix in answer.fixes}
+    file = replace(handle, path="/srv/a", source=denial("httpd_t a_t:file read").source)
+    assert FEDORA.answer(file).fixes[0].id == "never-labelled"
+
+
+def test_who_is_there_for_home_folders_is_no_library_that_looked() -> None:
+    """The domain's own boolean is the answer where it has one, and the dontaudit where not."""
+    mock = FEDORA.answer(denial("mock_t user_home_dir_t:dir search path=/home/u comm=mock"))
+    assert mock.fixes[0].id == "boolean:mock_enable_homedirs"
+    nova = FEDORA.answer(denial("nova_t user_home_dir_t:dir search path=/home/u comm=nova"))
+    assert nova.fixes[0].id == "home-of-root"
+    screen = FEDORA.answer(denial("staff_screen_t user_home_t:dir read path=/home/u comm=tmux"))
+    assert screen.fixes[0].kind == "allow"
+
+
+def test_a_module_of_the_kernel_is_for_a_service_of_the_host_and_no_application() -> None:
+    first = {
+        source: FEDORA.answer(denial(f"{source} kernel_t:system module_request comm=x")).fixes[0]
+        for source in ("conntrackd_t", "httpd_t", "myapp_t")
+    }
+    assert {source: fix.kind for source, fix in first.items()} == {
+        "conntrackd_t": "allow",
+        "httpd_t": "dontaudit",
+        "myapp_t": "dontaudit",
+    }
+    assert first["conntrackd_t"].grants == "kernel_request_load_module(conntrackd_t)"
+
+
+def test_a_secret_is_granted_to_a_service_of_the_host_with_a_waiver_alone() -> None:
+    unlink = "fixed_disk_device_t:blk_file unlink path=/dev/dm-4"
+    host = FEDORA.answer(denial(f"kernel_t {unlink} comm=kdevtmpfs"))
+    assert host.fixes[0].kind == "bug"
+    assert [fix.id for fix in host.fixes if fix.kind == "allow"] == ["rung:waiver"]
+    assert "kernel_t fixed_disk_device_t:blk_file unlink" in host.fixes[-1].cure
+    for source in ("myapp_t", "httpd_t"):
+        answer = FEDORA.answer(denial(f"{source} {unlink} comm=x"))
+        assert "allow" not in {fix.kind for fix in answer.fixes}
+
+
+def test_what_changes_only_the_log_is_said_once() -> None:
+    looked = FEDORA.answer(denial("nova_t admin_home_t:dir search path=/root comm=nova"))
+    assert [fix.kind for fix in looked.fixes].count("dontaudit") == 1
+    assert looked.fixes[0].id == "home-of-root"
+
+
+def test_a_link_in_a_shared_folder_may_be_followed() -> None:
+    link = FEDORA.answer(denial("chronyd_t var_lib_t:lnk_file read path=/var/lib/a comm=chronyd"))
+    assert "allow" in {fix.kind for fix in link.fixes}
+    file = FEDORA.answer(denial("chronyd_t var_lib_t:lnk_file unlink path=/var/lib/a"))
+    assert "allow" not in {fix.kind for fix in file.fixes}
+
+
+def test_a_type_is_of_its_family_whatever_the_case_of_its_letters() -> None:
+    assert FEDORA.knowledge.member("state", "NetworkManager_var_run_t")

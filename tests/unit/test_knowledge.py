@@ -68,6 +68,27 @@ def test_a_domains_own_boolean_decides_its_example(need: knowledge.OwnBoolean) -
     assert ("boolean", (need.opens,)) in found
 
 
+@pytest.mark.parametrize("said", KNOWN.said, ids=lambda s: s.words[0])
+def test_a_word_of_a_boolean_finds_it_by_its_name(said: knowledge.SaidWord) -> None:
+    fixes = LADDERS["fedora"].answer(denial(said.example)).fixes
+    assert f"boolean:{said.boolean}" in [fix.id for fix in fixes]
+    known = copy.copy(KNOWN)
+    known.said = tuple(s for s in KNOWN.said if s != said)
+    # What an entry of [[own]] or [[boolean]] knows as well would be found without the word.
+    known.own = known.booleans = ()
+    fixes = Ladder(LADDERS["fedora"].names, knowledge=known).answer(denial(said.example)).fixes
+    assert f"boolean:{said.boolean}" not in [fix.id for fix in fixes]
+
+
+def test_a_filler_tells_nothing() -> None:
+    example = denial("zabbix_agent_t zabbix_agent_t:process setrlimit comm=sudo")
+    assert "boolean:zabbix_run_sudo" in [f.id for f in LADDERS["fedora"].answer(example).fixes]
+    known = copy.copy(KNOWN)
+    known.fillers = frozenset()
+    answer = Ladder(LADDERS["fedora"].names, knowledge=known).answer(example)
+    assert "boolean:zabbix_run_sudo" not in [f.id for f in answer.fixes]
+
+
 @pytest.mark.parametrize("wrong", KNOWN.wrong, ids=lambda w: w.name)
 def test_what_others_recommend_is_refused(wrong: knowledge.Wrong) -> None:
     ladder = LADDERS["fedora"]

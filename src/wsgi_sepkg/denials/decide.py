@@ -14,13 +14,29 @@ from dataclasses import dataclass, field, replace
 from wsgi_sepkg.denials import knowledge as known
 from wsgi_sepkg.denials.expand import Expander
 from wsgi_sepkg.denials.grounds import CUSTOMIZABLE, Names, Policy
-from wsgi_sepkg.denials.knowledge import RUNGS, Boolean, Entry, Knowledge, Problem
+from wsgi_sepkg.denials.knowledge import (
+    RUNGS,
+    Boolean,
+    Entry,
+    Knowledge,
+    OwnBoolean,
+    Problem,
+    SaidWord,
+)
 from wsgi_sepkg.denials.model import Denial, Group
 
 _STATE_ENDINGS = re.compile(
     r"_(var_lib|var_run|var_log|runtime|log|db|spool|cache|data|var|lock|tmp|tmpfs|etc|conf|config"
     r"|etc_rw|conf_rw|exec|unit_file|initrc_exec|port|home|keytab|content|rw_content)?_?t$"
 )
+# A process, namespace or socket that has a path only in the record: no file that a label is for.
+_HANDLE = re.compile(r"[a-z_]+:\[[^\]/]*\]")
+# Parts of names that tell nothing: endings of types, and words that every class or file has.
+_NO_WORDS = frozenset(
+    {"t", "exec", "var", "run", "lib", "tmp", "etc", "file", "dir", "socket", "stream"}
+    | {"port", "device", "name", "runtime", "data", "unix", "object", "system"}
+)
+_BY_ITS_NAME = "by its name: no policy was asked"
 _GENERIC_STEMS = frozenset({"", "user", "system", "var", "admin", "staff", "sysadm", "etc", "usr"})
 
 # Classes whose target is a process when the target's role is not object_r.
@@ -182,6 +198,7 @@ class Ladder:
         """Return the booleans that an answer may name: a policy is asked what they open."""
         found = [b.name for b in self._booleans(denial)]
         found += [w.name for w in self._wrong(denial)]
+        found += [fix.id.removeprefix("boolean:") for fix in self._own_booleans(denial)]
         return [name for name in dict.fromkeys(found) if name in self.names.facts.booleans]
 
     # -- finding -------------------------------------------------------------------------------
@@ -260,7 +277,11 @@ class Ladder:
         short = stem(denial.source.type).partition("_")[0]
         if entry.own_type and not denial.target.type.startswith(f"{short}_"):
             return False
-        if entry.base_domain and not owner:
+        if entry.base_domain is not None and entry.base_domain != bool(owner):
+            return False
+        if entry.unless_own and self._has_own(entry.unless_own, denial):
+            return False
+        if _HANDLE.fullmatch(denial.path) and entry.kind in ("relabel", "fcontext"):
             return False
         if entry.standard_path:
             expected = self.names.expected(denial.path, denial.tclass)
@@ -417,36 +438,22 @@ class Ladder:
         return self.policy.opens.get(boolean) if self.policy is not None else None
 
     def _own_booleans(self, denial: Denial) -> Iterator[Fix]:
+        """Booleans of the source's own: by what is known of a need, then by their names."""
         among = self.knowledge.among
-        own = denial.source.type == denial.target.type
         if among(["@web", "@script", "@never-left", "@unconfined"], denial.source.type):
             return
-        filesystem = denial.target.type.removesuffix("_t").replace("cifs", "samba")
-        words = {
-            "stem": stem(denial.source.type),
-            "short": stem(denial.source.type).partition("_")[0],
-            "module": self.names.owner(denial.source.type) or stem(denial.source.type),
-            "fs": filesystem,
-        }
+        wide = self.knowledge.member("wide-ports", denial.target.type)
         for need in self.knowledge.own:
-            if not among(need.class_, denial.tclass):
+            if not self._needs(need, denial):
                 continue
-            if "*" not in need.permissions and not set(denial.permissions) & set(need.permissions):
-                continue
-            reached = {"*", denial.target.type} & set(need.targets)
-            if not reached and not ("self" in need.targets and own):
-                continue
-            for pattern in need.names:
-                name = pattern.format_map(words)
-                listed = need.only_for.get(name)
-                if listed is not None and not among(listed, denial.source.type):
-                    continue
-                if name in self.names.facts.booleans:
-                    break
-            else:
-                if not need.tunable:
-                    continue
-                name = need.tunable.format_map(words)
+            name = self._own_name(need, denial)
+            if name:
+                # A label for one port is narrower than a switch for all.
+                weak = need.weak or (wide and "*" in need.targets)
+                says = f"{denial.source.type} has this access only when {name} is on"
+                yield self._own_boolean(name, denial, says, need.opens, weak=weak)
+            elif need.tunable:
+                name = need.tunable.format_map(self._own_words(denial))
                 yield Fix(
                     "boolean",
                     "boolean",
@@ -460,20 +467,106 @@ class Ladder:
                     refs=("mount(8): context=",),
                     change=Change("rule", _change_values(denial, tunable=name)),
                 )
+        for name, much in self._booleans_by_name(denial):
+            default = ", which it is by default" if self.names.facts.booleans[name] else ""
+            says = f"by its name, {name} is the switch for this access, when it is on{default}"
+            opens = "whatever the boolean governs: its name is known here, not its rules"
+            yield self._own_boolean(name, denial, says, opens, weak=much, verified=_BY_ITS_NAME)
+
+    def _own_boolean(
+        self, name: str, denial: Denial, says: str, opens: str, *, weak: bool, verified: str = ""
+    ) -> Fix:
+        return Fix(
+            "boolean",
+            "boolean",
+            f"boolean:{name}",
+            says,
+            f"setsebool -P {name} on."
+            + (
+                " Ask a policy first (--policy): the name is all that speaks for it."
+                * bool(verified)
+            ),
+            grants=f"{name} = on",
+            opens=(opens,),
+            opens_count=self._count(name),
+            verified=verified,
+            refs=("booleans of the target",),
+            # A name alone writes nothing into a description.
+            change=None if verified else Change("boolean", _change_values(denial, name=name)),
+            weak=weak,
+        )
+
+    def _needs(self, need: OwnBoolean, denial: Denial) -> bool:
+        if not self.knowledge.among(need.class_, denial.tclass):
+            return False
+        if "*" not in need.permissions and not set(denial.permissions) & set(need.permissions):
+            return False
+        own = denial.source.type == denial.target.type
+        reached = {"*", denial.target.type} & set(need.targets)
+        return bool(reached) or ("self" in need.targets and own)
+
+    def _has_own(self, id_: str, denial: Denial) -> bool:
+        return any(
+            need.id == id_ and self._needs(need, denial) and self._own_name(need, denial)
+            for need in self.knowledge.own
+        )
+
+    def _own_words(self, denial: Denial) -> dict[str, str]:
+        return {
+            "stem": stem(denial.source.type),
+            "short": stem(denial.source.type).partition("_")[0],
+            "module": self.names.owner(denial.source.type) or stem(denial.source.type),
+            "fs": denial.target.type.removesuffix("_t").replace("cifs", "samba"),
+        }
+
+    def _own_name(self, need: OwnBoolean, denial: Denial) -> str:
+        """Return the boolean of the target that serves ``need``, '' where there is none."""
+        words = self._own_words(denial)
+        for pattern in need.names:
+            name = pattern.format_map(words)
+            listed = need.only_for.get(name)
+            if listed is not None and not self.knowledge.among(listed, denial.source.type):
                 continue
-            yield Fix(
-                "boolean",
-                "boolean",
-                f"boolean:{name}",
-                f"{denial.source.type} has this access only when {name} is on",
-                f"setsebool -P {name} on.",
-                grants=f"{name} = on",
-                opens=(need.opens,),
-                opens_count=self._count(name),
-                refs=("booleans of the target",),
-                change=Change("boolean", _change_values(denial, name=name)),
-                weak=need.weak,
-            )
+            if name in self.names.facts.booleans:
+                return name
+        return ""
+
+    def _booleans_by_name(self, denial: Denial) -> Iterator[tuple[str, bool]]:
+        """Yield booleans named after the source whose every other word tells of the denial.
+
+        With each, whether one of its words says that it opens much else. A word tells of a denial
+        when it is one of the target's type, the class, the permissions or the program, or when the
+        knowledge says so (``SaidWord``).
+        """
+        if self._never(denial) and not self.knowledge.member("base", denial.target.type):
+            return
+        words = self._own_words(denial)
+        short, whole, module = words["short"], words["stem"], words["module"]
+        starts = sorted({whole, short, module, f"{module}_{whole}"}, key=len, reverse=True)
+        told = {denial.tclass, program_of(denial)}
+        for text in (denial.target.type, denial.tclass, *denial.permissions):
+            told |= set(text.split("_")) - _NO_WORDS
+        for name in self.names.facts.booleans:
+            start = next((s for s in starts if name.startswith(f"{s}_")), "")
+            if not start:
+                continue
+            rest = set(name.removeprefix(f"{start}_").split("_")) - self.knowledge.fillers
+            much = False
+            for word in rest - told - {f"{w}s" for w in told}:
+                said = next((s for s in self.knowledge.said if self._says(s, word, denial)), None)
+                if said is None:
+                    break
+                much = much or said.wide
+            else:
+                if rest:
+                    yield name, much
+
+    def _says(self, said: SaidWord, word: str, denial: Denial) -> bool:
+        if word not in said.words or not self.knowledge.among(said.class_, denial.tclass):
+            return False
+        if said.permissions and not set(denial.permissions) & set(said.permissions):
+            return False
+        return self.knowledge.among(said.target, denial.target.type)
 
     def _ports(self, denial: Denial) -> Iterator[Fix]:
         """A port: labelled for its service, only by accident, or not at all."""
@@ -646,6 +739,7 @@ class Ladder:
         if writes and (member("shared-base", target) or member("temporary", target)):
             return f"{target} is shared by the files of many programs"
         walks = asked <= {"getattr", "search", "watch", "watch_reads"} and denial.tclass == "dir"
+        walks = walks or (asked <= {"getattr", "read"} and denial.tclass == "lnk_file")
         if member("base", target) and not walks:
             return f"{target} is what lies in a place until it gets a label of its own"
         if member("wide-ports", target):
@@ -670,9 +764,13 @@ class Ladder:
         """A domain's power over itself that is refused may be waived, with a reason and a day."""
         web = self.knowledge.among(["@web", "@script", "@never-left"], denial.source.type)
         own = denial.source.type == denial.target.type
-        if not own or web or denial.granted or not self._never(denial):
+        # A service of the host may be there for what is secret to all others (raw disks, modules).
+        secret = self.knowledge.member("secrets", denial.target.type)
+        charged = secret and bool(self.names.owner(denial.source.type))
+        if not (own or charged) or web or denial.granted or not self._never(denial):
             return
-        grants = [f"{denial.source.type} self:{denial.tclass} {p}" for p in denial.permissions]
+        target = "self" if own else denial.target.type
+        grants = [f"{denial.source.type} {target}:{denial.tclass} {p}" for p in denial.permissions]
         yield Fix(
             "allow",
             "rule",
@@ -768,6 +866,7 @@ class Ladder:
                 return [done, *fixes]
         elif verdict.word == "unknown":
             notes.append(f"{self.policy.path} does not have {verdict.why}")
+            return fixes
         elif verdict.word == "dontaudit":
             notes.append("the policy hides this denial (dontaudit); it is seen after semodule -DB")
         elif verdict.word in ("constraint", "role", "bounds"):
@@ -776,13 +875,19 @@ class Ladder:
         elif verdict.word == "boolean":
             switches = ", ".join(f"{n}={'on' if v else 'off'}" for n, v in verdict.booleans)
             notes.append(f"the policy would allow it with {switches}")
-            fixes = [
-                replace(fix, verified="in the policy")
-                if any(fix.id == f"boolean:{name}" for name, _ in verdict.booleans)
-                else fix
-                for fix in fixes
-            ]
-        return fixes
+            told = {f"boolean:{name}" for name, _ in verdict.booleans}
+            fixes = [self._verified(fix, denial) if fix.id in told else fix for fix in fixes]
+        # What only a name spoke for is taken back where the policy does not say it.
+        return [fix for fix in fixes if fix.verified != _BY_ITS_NAME] or fixes
+
+    @staticmethod
+    def _verified(fix: Fix, denial: Denial) -> Fix:
+        if fix.verified != _BY_ITS_NAME:
+            return replace(fix, verified="in the policy")
+        name = fix.id.removeprefix("boolean:")
+        change = Change("boolean", _change_values(denial, name=name))
+        cure = f"setsebool -P {name} on."
+        return replace(fix, verified="in the policy", cure=cure, change=change)
 
     def _problem(self, fix: Fix) -> Problem | None:
         return next((p for p in self.knowledge.problems if fix.id in p.entries), None)
@@ -899,7 +1004,13 @@ def _change_values(denial: Denial, **more: str) -> tuple[tuple[str, str], ...]:
 
 
 def _without_repeats(fixes: list[Fix]) -> list[Fix]:
+    """Return each fix once, and no second one of those that change nothing but the log."""
     found: dict[tuple[str, str], Fix] = {}
+    said: set[str] = set()
     for fix in fixes:
+        if fix.weak and fix.kind in said:
+            continue
+        if fix.kind in ("dontaudit", "none", "bug"):
+            said.add(fix.kind)
         found.setdefault((fix.kind, fix.grants or fix.id), fix)
     return list(found.values())

@@ -146,8 +146,10 @@ class Entry(_Data, frozen=True):
     """The target's type belongs to the source's own program."""
     standard_path: bool = False
     """The base policy has a label of its own for the path."""
-    base_domain: bool = False
-    """The source is a domain of the base policy, not one of an application's own module."""
+    base_domain: bool | None = None
+    """The source is a domain of the base policy, or it is one of an application's own module."""
+    unless_own: str = ""
+    """Not where the target has a boolean of the source's own for that need (`OwnBoolean.id`)."""
     inherited: bool = False
     """The program got the file already open: the record has a path and no ``open``."""
     granted: bool = False
@@ -206,6 +208,21 @@ class OwnBoolean(_Data, frozen=True):
     """A tunable of our own where the base policy has no boolean; '' where none is proposed."""
     weak: bool = False
     """Only an alternative to what else is found."""
+
+
+class SaidWord(_Data, frozen=True):
+    """What a word in the name of a boolean says about a denial."""
+
+    words: Annotated[list[str], Meta(min_length=1)]
+    example: str
+    boolean: str
+    """The boolean that the example finds."""
+    class_: Names = field(default_factory=list, name="class")
+    permissions: list[str] = field(default_factory=list)
+    """One of these is asked for."""
+    target: Names = field(default_factory=list)
+    wide: bool = False
+    """The word says that much else is opened: only an alternative to what else is found."""
 
 
 class PortService(_Data, frozen=True):
@@ -282,6 +299,8 @@ class _File(_Data, frozen=True):
     boolean: list[Boolean] = field(default_factory=list)
     wrong: list[Wrong] = field(default_factory=list)
     own: list[OwnBoolean] = field(default_factory=list)
+    said: list[SaidWord] = field(default_factory=list)
+    filler: list[str] = field(default_factory=list)
     service: list[PortService] = field(default_factory=list)
     accident: list[PortAccident] = field(default_factory=list)
     bind: list[PortBind] = field(default_factory=list)
@@ -304,6 +323,8 @@ class Knowledge:
         self.booleans = tuple(b for part in files for b in part.boolean)
         self.wrong = tuple(w for part in files for w in part.wrong)
         self.own = tuple(o for part in files for o in part.own)
+        self.said = tuple(s for part in files for s in part.said)
+        self.fillers = frozenset(word for part in files for word in part.filler)
         self.services = {s.type: s.service for part in files for s in part.service}
         self.port_services = tuple(s for part in files for s in part.service)
         self.accidents = tuple(a for part in files for a in part.accident)
