@@ -133,7 +133,9 @@ def decision(line: str) -> Vector:
     if permissive not in ("", "0", "1"):
         raise No
     for key in ("pid", "ino"):
-        if key in pairs and not (pairs[key].isascii() and pairs[key].isdigit()):
+        got = pairs.get(key, "0")
+        blotted = got == "..." or (len(got) > 1 and set(got) <= set("xXYZN#*"))
+        if not blotted and not (got.isascii() and got.isdigit()):
             raise No
     return Vector(
         verdict == "granted",
@@ -149,7 +151,7 @@ def decision(line: str) -> Vector:
 def plain_end(text: str) -> str:
     """A user's message without the names of its users behind it."""
     message, quote, behind = text.rpartition("'")
-    words = behind.split()
+    words = behind.removeprefix("^]").split()
     ids = {"UID", "AUID", "SAUID", "GID", "OUID", "ID"}
     named = [w.partition("=") for w in words]
     if words and all(k in ids and v[:1] == v[-1:] == '"' and len(v) > 1 for k, _, v in named):
@@ -218,7 +220,10 @@ def heading(head: str, quoted: bool) -> bool:
 def check_stamp(stamp: str) -> bool:
     """Whether the time is written out. Raises No."""
     time, _, serial = stamp.rpartition(":")
-    if stamp == "...":
+    shown = stamp.lstrip(string.digits)
+    if stamp != shown and shown[:2].upper() == "XX" and set(shown) <= set("xX.:" + string.digits):
+        return False
+    if stamp.endswith("...") and set(stamp[:-3]) <= set(string.digits) and len(stamp) <= 13:
         return False
     if stamp and all(c in "XYZN#*0123456789.:" for c in stamp) and stamp[0] in "XYZN#*":
         return False

@@ -119,6 +119,10 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         AVC.replace('"gunicorn"', "”gunicorn”"),
         AVC.replace("1700000000.123", "1700000000.9"),
         AVC.replace("1700000000.123:42", "..."),
+        AVC.replace("1700000000.123:42", "1700..."),
+        AVC.replace("1700000000.123:42", "1700xxxx:xxx"),
+        AVC.replace("pid=10", "pid=...").replace("ino=77", "ino=..."),
+        AVC.replace("pid=10", "pid=XXXX"),
         "2023-11-14 22:13:20 " + AVC,
         "12:" + AVC,
         "/var/log/audit/audit.log:" + AVC,
@@ -131,7 +135,7 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         "[   10.779755] web1 audit[10]: AVC " + AVC.split("): ")[1],
         "kernel: audit: type=1400 " + AVC.removeprefix("type=AVC msg="),
     ],
-    ids=range(34),
+    ids=range(38),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))
@@ -155,16 +159,18 @@ def test_forms_of_one_denial_say_the_same(log, form):
         (AVC.replace("var_run_t:s0", "var_run_t:s0:c1,,c2"), "level of tcontext"),
         (AVC.replace('name="app.sock"', 'name="app.sock'), "do"),
         (AVC.replace("ino=77", "ino=7x"), "ino is no number"),
+        (AVC.replace("pid=10", "pid=x"), "pid is no number"),
         (AVC.replace("1700000000.123:42", "17000x0000.123:42"), "time and serial"),
         ("a denial: " + AVC, "inside other text"),
         ("web1 somebody: AVC " + AVC.split("): ")[1], "inside other text"),
         (AVC.replace("system_u", "system\\_u", 1), "is no context"),
+        ("Nov 14 22:13:20 web1 audit[10]:AVC " + AVC.split("): ")[1], "inside other text"),
         ("x" + AVC.replace("type=AVC msg=audit(1700000000.123:42): ", ""), "inside other text"),
         (OTHER.replace('"root"', '"avc:  denied  { read } for"'), "inside a record of type"),
         (AVC.replace("denied", "den\x00ied"), "control characters"),
         (AVC.replace("tclass=sock_file permissive=0\n", "tclass=fil") + AVC, "runs into"),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     reading = log(OTHER + line)
@@ -289,6 +295,21 @@ def test_a_message_of_a_user_may_be_wrapped_and_enriched(log):
     )
     denial = only(log(text + OTHER))
     assert (denial.kind, denial.source.type, denial.target.type) == ("USER_AVC", "one_t", "two_t")
+
+
+def test_a_message_of_a_user_may_be_wrapped_within_its_fields(log):
+    """As a mail does with what journalctl shows; `less` shows the character before UID as ^]."""
+    text = (
+        "Nov 14 22:13:20 web1 audit[7]: USER_AVC pid=7 uid=81 auid=1 ses=1\n"
+        "subj=system_u:system_r:system_dbusd_t:s0 msg='avc:  denied  { send_msg }\n"
+        "for  scontext=a:b:one_t:s0 tcontext=a:b:two_t:s0 tclass=dbus permissive=0\n"
+        'exe="/usr/bin/dbus-broker" sauid=81 hostname=? addr=?\'^]UID="dbus"\n'
+    )
+    denial = only(log(text + OTHER))
+    assert (denial.kind, denial.source.type, denial.target.type) == ("USER_AVC", "one_t", "two_t")
+    assert denial.stamp.event == "Nov 14 22:13:20"
+    alone = text.partition("\n")[2]
+    assert [r.reason for r in log(alone).rejected] == ["an access decision inside other text"]
 
 
 def test_counts_stay_exact_when_objects_are_more_than_are_kept(log):

@@ -346,3 +346,39 @@ def test_a_link_in_a_shared_folder_may_be_followed() -> None:
 
 def test_a_type_is_of_its_family_whatever_the_case_of_its_letters() -> None:
     assert FEDORA.knowledge.member("state", "NetworkManager_var_run_t")
+
+
+def test_a_program_with_a_domain_of_its_own_may_go_there() -> None:
+    mount = replace(
+        denial("virtstoraged_t nfs_t:filesystem mount comm=mount"), exe="/usr/bin/mount"
+    )
+    found = {fix.id: fix for fix in FEDORA.answer(mount).fixes}
+    assert "mount_t" in found["rung:program-of-another"].cure
+    for other in (
+        replace(mount, exe="/usr/bin/python3.11"),
+        replace(mount, exe="/usr/sbin/libvirtd"),
+        replace(mount, kind="USER_AVC"),
+        replace(mount, source=replace(mount.source, role="object_r")),
+        replace(mount, source=replace(mount.source, type="staff_t")),
+        replace(mount, source=replace(mount.source, type="myapp_t")),
+    ):
+        ids = [fix.id for fix in FEDORA.answer(other).fixes]
+        assert "rung:program-of-another" not in ids, other
+
+
+def test_a_port_of_another_service_may_be_changed_for_one_of_its_own() -> None:
+    bind = FEDORA.answer(denial("mysqld_t memcache_port_t:tcp_socket name_bind port=11211"))
+    assert [fix.kind for fix in bind.fixes[:1]] == ["allow"]
+    assert "rung:port-of-another" in [fix.id for fix in bind.fixes]
+    for text in (
+        "memcached_t memcache_port_t:tcp_socket name_bind port=11211",
+        "mysqld_t memcache_port_t:tcp_socket name_connect port=11211",
+    ):
+        assert "rung:port-of-another" not in [f.id for f in FEDORA.answer(denial(text)).fixes]
+
+
+def test_every_label_of_a_home_is_under_the_switch_for_home_folders() -> None:
+    shared = FEDORA.answer(denial("smbd_t ssh_home_t:file open path=/home/u/.ssh/config comm=smbd"))
+    assert shared.fixes[0].id == "boolean:samba_enable_home_dirs"
+    root = FEDORA.answer(denial("smbd_t admin_home_t:file open path=/root/a comm=smbd"))
+    assert "boolean:samba_enable_home_dirs" not in [fix.id for fix in root.fixes]

@@ -210,6 +210,7 @@ class Ladder:
                 yield self._from_entry(entry, denial)
                 matched = matched or (entry.kind == "allow" and not entry.weak)
         yield from self._mislabelled(denial)
+        yield from self._program_of_another(denial)
         if self._lost(denial):
             return
         for boolean in self._booleans(denial):
@@ -375,6 +376,31 @@ class Ladder:
             change=Change("label", _change_values(denial, expected=expected)),
         )
 
+    def _program_of_another(self, denial: Denial) -> Iterator[Fix]:
+        """The program has a domain of its own in the base policy, and runs in another's."""
+        source = denial.source.type
+        if denial.kind != "AVC" or denial.source.role == "object_r":
+            return  # The executable is that of an object manager, or the source is a file.
+        if self.knowledge.among(["@unconfined", "@people", "@never-left"], source):
+            return
+        entry = self.names.expected(denial.exe, "file")
+        domain = f"{entry.removesuffix('_exec_t')}_t"
+        if not entry.endswith("_exec_t") or not self.names.has_type(domain):
+            return
+        owner, here = self.names.owner(entry), self.names.owner(source)
+        if not (owner and here) or owner == here:
+            return
+        yield Fix(
+            "domain",
+            "domain",
+            "rung:program-of-another",
+            f"{denial.exe} has a domain of its own, {domain}; here it runs in {source}",
+            f"A transition to {domain} where {source} starts it: the program then has the rights "
+            f"that it needs, and {source} gets none of them.",
+            refs=("file_contexts of the base policy", "domain.te: domtrans_pattern"),
+            weak=True,
+        )
+
     def _booleans(self, denial: Denial) -> Iterator[Boolean]:
         asked = set(denial.permissions)
         for boolean in self.knowledge.booleans:
@@ -390,6 +416,8 @@ class Ladder:
                 or "*" in boolean.targets
                 or ("self" in boolean.targets and own)
             ):
+                continue
+            if boolean.family not in ("", self.names.target.family):
                 continue
             if boolean.name in self.names.facts.booleans:
                 yield boolean
@@ -501,9 +529,9 @@ class Ladder:
             return False
         if "*" not in need.permissions and not set(denial.permissions) & set(need.permissions):
             return False
-        own = denial.source.type == denial.target.type
-        reached = {"*", denial.target.type} & set(need.targets)
-        return bool(reached) or ("self" in need.targets and own)
+        if "self" in need.targets:
+            return denial.source.type == denial.target.type
+        return self.knowledge.among(need.targets, denial.target.type)
 
     def _has_own(self, id_: str, denial: Denial) -> bool:
         return any(
@@ -645,6 +673,17 @@ class Ladder:
             yield label
             if wide:
                 return
+        elif bind and not _related(stem(type_), stem(denial.source.type)):
+            yield Fix(
+                "port",
+                "port",
+                "rung:port-of-another",
+                f"{where} is labelled {type_}, after the service that it is usual for",
+                f"Where that service does not run here, another number for {denial.source.type}, "
+                "one that has its own label (semanage port -l); on one host semanage port -m.",
+                refs=("ports of the target (semanage port -l)",),
+                weak=True,
+            )
         yield from self._port_interface(denial, bind)
 
     def _port_interface(self, denial: Denial, bind: bool) -> Iterator[Fix]:
@@ -906,6 +945,11 @@ def stem(type_: str) -> str:
     """Return the program that a type is named after: ``cinder`` of ``cinder_var_lib_t``."""
     found = _STATE_ENDINGS.sub("", type_)
     return found if found != type_ else type_.removesuffix("_t")
+
+
+def _related(one: str, other: str) -> bool:
+    """Tell whether one name begins the other: memcache and memcached."""
+    return one.startswith(other) or other.startswith(one)
 
 
 def program_of(denial: Denial) -> str:

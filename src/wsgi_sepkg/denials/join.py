@@ -56,11 +56,12 @@ def join(head: Head, decision: Decision, origin: Origin, companions: Sequence[He
             continue
     rest = dict(decision.rest)
     plain = head.interpreted
-    pid = int(rest.pop("pid")) if "pid" in rest else None
+    pid, inode = (
+        int(told) if told.isdigit() else None for told in (rest.pop("pid", ""), rest.pop("ino", ""))
+    )
     call = event.syscall
     if call.get("pid", "").isdigit() and pid is not None and int(call["pid"]) != pid:
         event, call = _Event(), {}
-    inode = int(rest.pop("ino")) if "ino" in rest else None
     name = record.string(rest.pop("name", ""), plain)
     path = record.string(rest.pop("path", ""), plain) or event.avc_path
     item = _item(event, decision, name, path, inode)

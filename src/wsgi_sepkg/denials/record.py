@@ -89,7 +89,7 @@ _PREFIX = re.compile(
     r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}),? +)*"
     r"(?:<\d{1,3}>)?"
     rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}) (?P<tag>[A-Za-z0-9_./@-]{{1,64}})"
-    r"(?:\[\d+\])?: ?"
+    r"(?:\[\d+\])?:(?: |(?![A-Z]))"
     rf"|(?:(?P<date2>{_DATE}) |\[ {{0,8}}\d{{1,8}}\.\d{{6}}\] )?"
     r"(?:(?P<host2>[A-Za-z0-9_.-]{1,255}) )?"
     r"(?P<tag2>audit|kernel)(?:\[\d+\])?: (?!avc:)"
@@ -110,8 +110,11 @@ _OLD = re.compile(r"audit\((?P<event>[^()]{1,80})\): ?(?=avc: )")
 _RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{1,3}):(\d{1,20})")
 # A date by strftime("%x %T") in some locale; ausearch's own form.
 _DATE_EVENT = re.compile(r"([^()=:\"'{}\x00-\x1f\x7f]{1,40}? \d\d:\d\d:\d\d\.\d{3}):(\d{1,20})")
-# A time that somebody blotted out before showing the record.
-_BLOTTED_EVENT = re.compile(r"[XYZN#*]{2,}(?:[.:][XYZN#*\d]+)*|\.{3}")
+# A time that somebody blotted out, or cut short, before showing the record.
+_BLOTTED_EVENT = re.compile(
+    r"[XYZN#*]{2,}(?:[.:][XYZN#*\d]+)*|\d{0,10}\.{3}"
+    r"|\d{1,10}[xX]{2,10}(?:[.:][xX\d]{1,20})*"
+)
 _ISO = re.compile(r"\d{4}-.*(?:Z|[+-]\d\d:?\d\d)")
 
 _DECISION = re.compile(
@@ -135,8 +138,10 @@ _LEVEL = re.compile(rf"s\d{{1,5}}{_CATEGORIES}(?:-s\d{{1,5}}{_CATEGORIES})?")
 _TRANSLATED = re.compile(r"(?:s\d{1,5}:)?[A-Z][A-Za-z0-9_.,:-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1c\x1e\x1f\x7f]")
 _NUMBER = re.compile(r"\d{1,20}")
-# auditd's enrichment of a user's message, without the character 0x1d that a terminal swallows.
-_ENRICHED = re.compile(r"' ?(?:(?:UID|AUID|SAUID|GID|OUID|ID)=\"[^\"']*\" ?)+$")
+_BLOTTED = re.compile(r"\.{3}|[xXYZN#*]{2,20}")
+# auditd's enrichment of a user's message, without the character 0x1d that a terminal swallows or
+# less shows as two.
+_ENRICHED = re.compile(r"'(?: |\^\])?(?:(?:UID|AUID|SAUID|GID|OUID|ID)=\"[^\"']*\" ?)+$")
 _USER_BODY = re.compile(r"(?:user )?(?:(?!msg=)[a-z]+=[^ '\"()]* )*msg='")
 
 
@@ -266,6 +271,11 @@ def number(name: str, value: str) -> int:
     return int(value)
 
 
+def is_blotted(value: str) -> bool:
+    """Whether somebody made ``value`` unreadable, or left it out, before showing the record."""
+    return _BLOTTED.fullmatch(value) is not None
+
+
 def is_name(word: str) -> bool:
     """Whether ``word`` can be the name of a class or of a permission."""
     return _PERMISSION.fullmatch(word) is not None
@@ -339,7 +349,8 @@ def decision(body: str, interpreted: bool) -> Decision:
 
 def _check_rest(rest: dict[str, str], tclass: str, interpreted: bool) -> None:
     for key in ("pid", "ino", "lport", "fport"):
-        if key in rest:
+        # The number of a process or an inode says nothing of what was denied.
+        if key in rest and not (key in ("pid", "ino") and is_blotted(rest[key])):
             number(key, rest[key])
     if tclass.endswith("_socket"):
         for key in ("src", "dest"):

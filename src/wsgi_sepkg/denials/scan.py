@@ -56,7 +56,8 @@ _START = re.compile(
     r"|\baudit\[\d+\]: [A-Z])"
 )
 # Where the message of a user's record begins; it may have been wrapped before it.
-_USER_MESSAGE = re.compile(r"\s*msg='avc:\s")
+_USER_MESSAGE = re.compile(r"\s*(?:[a-z]+=[^\s'\"()=]+ )*msg='avc:\s")
+_USER_HEAD = re.compile(rb"type=USER_AVC msg=audit\(|(?:^|\n)[^\n=]*\baudit\[\d+\]: USER_AVC ")
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
 _GLUED = re.compile(r"(?:(?:host|node)=[A-Za-z0-9_.:-]{1,255} )?type=[A-Z_0-9]{1,40} msg=audit\(")
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
@@ -330,9 +331,9 @@ class Scanner:
         line, following = self._text(begin)
         if _USER_MESSAGE.match(line):
             # Its head was wrapped into lines before, which hold nothing that is searched for.
-            head = self.buf.rfind(b"type=USER_AVC msg=audit(", max(0, begin - 1024), begin)
-            if head >= 0 and b"avc:" not in self.buf[head:begin]:
-                begin = self.buf.rfind(b"\n", 0, head) + 1
+            heads = [m.end() for m in _USER_HEAD.finditer(self.buf, max(0, begin - 1024), begin)]
+            if heads and b"avc:" not in self.buf[heads[-1] : begin]:
+                begin = self.buf.rfind(b"\n", 0, heads[-1]) + 1
                 line, following = self._text(begin)
         pieces = _split(line)
         for index, (piece, glued) in enumerate(pieces):

@@ -175,6 +175,7 @@ class Boolean(_Data, frozen=True):
     opens: Annotated[list[str], Meta(min_length=1)]
     example: str
     family: Literal["", "fedora", "refpolicy"] = ""
+    """The policy family where it opens this; '' where it does in every one that has it."""
     alternative: str = ""
     refused: str = ""
     """Why it is proposed only with a waiver, '' when it may be proposed."""
