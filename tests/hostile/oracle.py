@@ -150,7 +150,9 @@ def decision(line: str) -> Vector:
 
 def plain_end(text: str) -> str:
     """A user's message without the names of its users behind it."""
-    message, quote, behind = text.rpartition("'")
+    message, quote, behind = text.removesuffix("`").rpartition("'")
+    if not behind:
+        return text.removesuffix("`")
     words = behind.removeprefix("^]").split()
     ids = {"UID", "AUID", "SAUID", "GID", "OUID", "ID"}
     named = [w.partition("=") for w in words]
@@ -200,6 +202,14 @@ def heading(head: str, quoted: bool) -> bool:
         dated = False
         before = text
         words = text.split()
+        untimed = [w for w in words if w in ("type=AVC", "type=USER_AVC")]
+        if len(untimed) == 1 and (words[-1] == "type=AVC" or quoted):
+            start = words.index(untimed[0])
+            if any("=" in w and not w.startswith(("node=", "host=")) for w in words[:start]):
+                raise No
+            if quoted and (untimed[0] == "type=AVC" or not words[start + 1].startswith("pid=")):
+                raise No
+            return False
         if quoted or (words and words[-1] in ("AVC", "USER_AVC")):
             named = [w for w in words if w in ("AVC", "USER_AVC")]
             alone = text.lstrip(" \t>`") in ("AVC", "1:AVC")

@@ -123,6 +123,7 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         AVC.replace("1700000000.123:42", "1700xxxx:xxx"),
         AVC.replace("pid=10", "pid=...").replace("ino=77", "ino=..."),
         AVC.replace("pid=10", "pid=XXXX"),
+        "type=AVC " + AVC.split("): ")[1],
         "2023-11-14 22:13:20 " + AVC,
         "12:" + AVC,
         "/var/log/audit/audit.log:" + AVC,
@@ -135,7 +136,7 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         "[   10.779755] web1 audit[10]: AVC " + AVC.split("): ")[1],
         "kernel: audit: type=1400 " + AVC.removeprefix("type=AVC msg="),
     ],
-    ids=range(38),
+    ids=range(39),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))
@@ -310,6 +311,30 @@ def test_a_message_of_a_user_may_be_wrapped_within_its_fields(log):
     assert denial.stamp.event == "Nov 14 22:13:20"
     alone = text.partition("\n")[2]
     assert [r.reason for r in log(alone).rejected] == ["an access decision inside other text"]
+
+
+def test_a_message_of_a_user_is_read_without_its_time_and_before_a_stray_tick(log):
+    body = (
+        "uid=81 auid=1 ses=1\nsubj=system_u:system_r:system_dbusd_t:s0\n"
+        "msg='avc:  denied  { send_msg } for  scontext=a:b:one_t:s0 tcontext=a:b:two_t:s0\n"
+        "tclass=dbus permissive=0 exe=/usr/bin/dbus-broker sauid=81 hostname=? addr=?'"
+    )
+    for text in (f"type=USER_AVC pid=7 {body}\n", f"type=USER_AVC pid=7 {body}`\n"):
+        denial = only(log(text + OTHER))
+        assert (denial.source.type, denial.target.type) == ("one_t", "two_t")
+        assert denial.stamp.event == ""
+    assert log(f"type=USER_AVC uid=7 {body}\n").denied == 0
+
+
+def test_a_capability_that_ausearch_does_not_know_keeps_its_number(log):
+    text = (
+        "type=AVC msg=audit(01/12/2022 10:45:01.065:855) : avc:  denied  { bpf } for  pid=9 "
+        "comm=perf capability=unknown-capability(39)  scontext=a:b:one_t:s0 "
+        "tcontext=a:b:one_t:s0 tclass=capability2 permissive=0\n"
+    )
+    assert only(log(text)).capability == 39
+    raw = text.replace("01/12/2022 10:45:01.065:855) ", "1700000000.123:42)")
+    assert [r.reason for r in log(raw).rejected] == ["capability is no number"]
 
 
 def test_counts_stay_exact_when_objects_are_more_than_are_kept(log):

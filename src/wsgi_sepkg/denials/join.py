@@ -302,7 +302,7 @@ def _capability(value: str | None) -> int | None:
         return None
     if value in record.CAPABILITIES:
         return record.CAPABILITIES.index(value)
-    return int(value)
+    return int(re.sub(r"unknown-capability\((\d+)\)", r"\1", value))
 
 
 def _cmdline(rest: dict[str, str], interpreted: bool) -> tuple[str, ...]:

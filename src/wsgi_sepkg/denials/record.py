@@ -103,6 +103,8 @@ _TYPED = re.compile(
     r"type=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "
     r"(?:msg=)?audit\((?P<event>[^()]{1,80})\) {0,2}: ?"
 )
+# What is left when the time was taken out of a record before it was shown.
+_UNTIMED = re.compile(r"type=(AVC|USER_AVC) (?=avc: |pid=\d+ )")
 _JOURNAL = re.compile(r"([A-Z][A-Z0-9_]*) ")
 _JOURNAL_ALONE = re.compile(r"(AVC) (?=avc: )")
 _OLD = re.compile(r"audit\((?P<event>[^()]{1,80})\): ?(?=avc: )")
@@ -161,6 +163,9 @@ def head(line: str) -> Head | None:
         kind = typed["type"] or NUMBERS.get(number, number)
         stamp, interpreted = _stamp(typed["event"])
         return Head(kind, host, typed["event"], stamp, interpreted, line[typed.end() :])
+    untimed = _UNTIMED.match(line, at)
+    if untimed:
+        return Head(untimed[1], host, "", _dated(date), False, line[untimed.end() :])
     named = _JOURNAL.match(line, at) if tag == "audit" else _JOURNAL_ALONE.match(line, at)
     if named and (tag == "audit" or not tag):
         return Head(named[1], host, "", _dated(date), False, line[named.end() :])
@@ -357,7 +362,9 @@ def _check_rest(rest: dict[str, str], tclass: str, interpreted: bool) -> None:
             if key in rest:
                 number(key, rest[key])
     if "capability" in rest and rest["capability"] not in CAPABILITIES:
-        number("capability", rest["capability"])
+        # An ausearch that is older than the kernel writes unknown-capability(39).
+        unknown = re.fullmatch(r"unknown-capability\((\d{1,3})\)", rest["capability"])
+        number("capability", unknown[1] if unknown and interpreted else rest["capability"])
     for key in ("comm", "path", "name"):
         if key in rest:
             string(rest[key], interpreted)
@@ -371,6 +378,7 @@ def user_body(body: str) -> str:
             return body
         raise Malformed("no message in quotes")
     inner = _ENRICHED.sub("'", body[found.end() :].rstrip(" "))
+    inner = inner.removesuffix("`")  # Markdown that was opened before the words around it
     if not inner.endswith("'") or "'" in inner[:-1]:
         raise Malformed("the quotes of msg do not close")
     return inner[:-1]

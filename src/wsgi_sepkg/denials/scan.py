@@ -57,7 +57,9 @@ _START = re.compile(
 )
 # Where the message of a user's record begins; it may have been wrapped before it.
 _USER_MESSAGE = re.compile(r"\s*(?:[a-z]+=[^\s'\"()=]+ )*msg='avc:\s")
-_USER_HEAD = re.compile(rb"type=USER_AVC msg=audit\(|(?:^|\n)[^\n=]*\baudit\[\d+\]: USER_AVC ")
+_USER_HEAD = re.compile(
+    rb"type=USER_AVC (?:msg=audit\(|pid=\d)|(?:^|\n)[^\n=]*\baudit\[\d+\]: USER_AVC "
+)
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
 _GLUED = re.compile(r"(?:(?:host|node)=[A-Za-z0-9_.:-]{1,255} )?type=[A-Z_0-9]{1,40} msg=audit\(")
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
