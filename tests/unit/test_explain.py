@@ -382,3 +382,13 @@ def test_every_label_of_a_home_is_under_the_switch_for_home_folders() -> None:
     assert shared.fixes[0].id == "boolean:samba_enable_home_dirs"
     root = FEDORA.answer(denial("smbd_t admin_home_t:file open path=/root/a comm=smbd"))
     assert "boolean:samba_enable_home_dirs" not in [fix.id for fix in root.fixes]
+
+
+def test_the_socket_of_another_process_is_no_port() -> None:
+    """Its rule is offered; an own socket's as before; and a port keeps the rungs of ports."""
+    other = "sshd_net_t sshd_t:tcp_socket getopt comm=sshd-auth role=system_r"
+    assert "allow" in {fix.kind for fix in FEDORA.answer(denial(other)).fixes}
+    own = FEDORA.answer(denial("redis_t redis_t:tcp_socket accept comm=redis-server"))
+    assert own.fixes[0].id == "own-sockets-and-pipes"
+    port = FEDORA.answer(denial("redis_t port_t:tcp_socket name_connect port=9999 comm=redis"))
+    assert [fix.id for fix in port.fixes if not fix.weak] == ["rung:port"]

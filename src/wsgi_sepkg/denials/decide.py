@@ -216,7 +216,7 @@ class Ladder:
         for boolean in self._booleans(denial):
             yield from self._from_boolean(boolean, denial)
         yield from self._own_booleans(denial)
-        if self.knowledge.member("net-sockets", denial.tclass):
+        if self.knowledge.member("net-sockets", denial.tclass) and self._about_a_port(denial):
             yield from self._ports(denial)
         elif not matched:
             yield from self._grant(denial)
@@ -596,13 +596,16 @@ class Ladder:
             return False
         return self.knowledge.among(said.target, denial.target.type)
 
+    @staticmethod
+    def _about_a_port(denial: Denial) -> bool:
+        """Tell whether the target is a port or a node; else it is the socket of a process."""
+        asked = {"name_connect", "name_bind", "node_bind", "recv_msg", "send_msg"}
+        return denial.source.type != denial.target.type and bool(asked & set(denial.permissions))
+
     def _ports(self, denial: Denial) -> Iterator[Fix]:
         """A port: labelled for its service, only by accident, or not at all."""
         among, type_ = self.knowledge.among, denial.target.type
         asked = set(denial.permissions)
-        own = denial.source.type == type_
-        if own or not asked & {"name_connect", "name_bind", "node_bind", "recv_msg", "send_msg"}:
-            return
         if asked <= {"node_bind"}:
             yield from self._grant(denial)
             return
