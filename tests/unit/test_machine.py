@@ -28,8 +28,8 @@ AVC = (
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine whose qemu is a stand-in, without KVM."""
-    monkeypatch.setattr(boot, "accelerator", lambda: ("-accel", "tcg"))
+    """A machine whose qemu is a stand-in, so quick that it is not saved."""
+    monkeypatch.setattr(boot, "accelerator", lambda: ("-accel", "kvm"))
     for name in ("vmlinuz", "initrd", "disk.raw"):
         (tmp_path / name).touch()
     return Machine(*(tmp_path / name for name in ("vmlinuz", "initrd", "disk.raw")))
@@ -235,6 +235,145 @@ def test_a_killed_command_takes_its_machine_along(
     assert running(int(pid.read_text())) == []
 
 
+# A guest that runs no job, and a monitor that can save it. What it was asked for is in ``asked``.
+SAVED = """#!/usr/bin/env python3
+import json, os, re, socket, subprocess, sys, tarfile
+here = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
+words = sys.argv[1:]
+if words == ["--version"]:
+    sys.exit(print("QEMU emulator version 0"))
+with open(here + "/asked", "a") as asked:
+    print("resumed" if "-incoming" in words else "booted", file=asked)
+if "-incoming" in words and os.path.exists(here + "/spoilt"):
+    sys.exit("qemu: error while loading state")
+disks = {name: re.search("file=([^,]*)", word)[1] for word in words
+         for name in re.findall(",id=([a-z]+)", word)}
+print("MACHINE-READY Enforcing", flush=True)
+with tarfile.open(disks["job"]) as tar:
+    again = "again" in tar.getnames()
+with tarfile.open(disks["results"], "w") as tar, open(here + "/zero", "w+b") as zero:
+    zero.write(b"0")
+    zero.flush()
+    tar.add(here + "/zero", "status")
+print("MACHINE-DONE", flush=True)
+if again:
+    path = re.search("unix:([^,]*)", " ".join(words))[1]
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    print("MACHINE-WAITING", flush=True)
+    talk = server.accept()[0].makefile("rw")
+    print(json.dumps({"QMP": {}}), file=talk, flush=True)
+    while line := talk.readline():
+        command = json.loads(line)
+        found = {"status": "completed"} if command["execute"] == "query-migrate" else {}
+        if command["execute"] == "migrate":
+            job = command["arguments"]["uri"].removeprefix("exec:")
+            subprocess.run(job, shell=True, input=b"memory", check=True)
+        print(json.dumps({"event": "X"}), file=talk)
+        print(json.dumps({"return": found}), file=talk, flush=True)
+        if command["execute"] == "quit":
+            sys.exit()
+"""
+
+
+@pytest.fixture
+def saved(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine that boots slowly, so that it is saved."""
+    monkeypatch.setattr(boot, "accelerator", lambda: ("-accel", "tcg"))
+    monkeypatch.setattr(boot, "_version", lambda: "0")
+    qemu(tmp_path, monkeypatch, "")
+    (tmp_path / "bin" / "qemu-system-x86_64").write_text(SAVED)
+    image_tool = tmp_path / "bin" / "qemu-img"
+    image_tool.write_text("#!/bin/sh\nfor last; do :; done\n: >$last\n")
+    image_tool.chmod(0o755)
+    return machine
+
+
+def asked(tmp_path: Path) -> list[str]:
+    """Return how the stand-in was started, each time, since this was asked last."""
+    found = (tmp_path / "asked").read_text().split()
+    (tmp_path / "asked").write_text("")
+    return found
+
+
+def test_a_slow_machine_boots_once_and_then_goes_on_where_it_waited(
+    saved: Machine, tmp_path: Path
+) -> None:
+    assert saved.run("true").status == 0
+    assert asked(tmp_path) == ["booted", "resumed"]
+    saved.run("true")
+    assert asked(tmp_path) == ["resumed"]
+    (kept,) = (path for path in (tmp_path / "states").iterdir() if path.is_dir())
+    assert (kept / "memory").read_text() == "memory"
+
+
+def test_what_a_job_left_is_begun_with_only_for_the_same_job(
+    saved: Machine, tmp_path: Path
+) -> None:
+    for script, content, expected in [
+        ("a", "x", ["resumed"]),
+        ("a", "x", []),
+        ("b", "x", ["resumed"]),
+        ("b", "y", ["resumed"]),
+    ]:
+        saved.run("true")
+        asked(tmp_path)
+        begun = saved.after("booted", "true", {}).after("state", script, {"file": content})
+        assert asked(tmp_path) == expected
+        begun.run("true")
+        assert asked(tmp_path) == ["resumed"]
+
+
+def test_a_machine_without_selinux_is_not_saved_but_its_disk_is(
+    saved: Machine, tmp_path: Path
+) -> None:
+    begun = saved.without_selinux().after("state", "true", {})
+    assert (begun.selinux, begun.running) == (True, None)
+    begun.run("true")
+    assert asked(tmp_path) == ["booted", "booted"]
+
+
+def test_a_saved_machine_that_does_not_go_on_is_booted(saved: Machine, tmp_path: Path) -> None:
+    saved.run("true")
+    (tmp_path / "spoilt").touch()
+    asked(tmp_path)
+    assert saved.run("true").status == 0
+    assert asked(tmp_path) == ["resumed", "booted"]
+    assert [path for path in (tmp_path / "states").iterdir() if path.is_dir()] == []
+
+
+def test_a_machine_that_cannot_be_saved_is_booted_each_time(
+    saved: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(monitor: Path, memory: Path) -> None:
+        raise boot.NotSaved("the machine cannot be saved: failed")
+
+    monkeypatch.setattr(boot, "save", full)
+    assert saved.run("true").status == 0
+    assert asked(tmp_path) == ["booted", "booted"]
+    assert running_in(tmp_path) == []
+
+
+def running_in(folder: Path) -> list[str]:
+    """Return the processes that the stand-in of a folder left running."""
+    tool = str(folder / "bin" / "qemu-system-x86_64").encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if tool in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+def test_saved_machines_that_nobody_used_are_removed(saved: Machine, tmp_path: Path) -> None:
+    old = tmp_path / "states" / "old"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    saved.run("true")
+    assert not old.exists()
+
+
 def test_only_a_qcow2_is_taken_as_a_users_disk(tmp_path: Path) -> None:
     disk = tmp_path / "disk.img"
     with pytest.raises(UsageError, match=r"cannot be read: No such file"):
@@ -270,7 +409,7 @@ def test_a_users_disk_boots_by_itself_with_a_seed_and_our_runner(
     assert "-kernel" not in options
     assert "-nic user" in options
     assert "snapshot=on" in options
-    assert (tmp_path / "job").read_text().split() == ["a", "machine-job", "run.sh"]
+    assert (tmp_path / "job").read_text().split() == ["begin", "a", "machine-job", "run.sh"]
     iso = pycdlib.PyCdlib()
     iso.open(str(tmp_path / "seed"))
     assert iso.pvd.volume_identifier.strip() == b"cidata"
@@ -316,7 +455,26 @@ def test_an_image_of_other_inputs_stays_while_it_is_used(
 def test_a_job_is_a_plain_archive(tmp_path: Path) -> None:
     boot._write_job(tmp_path / "job", "exit 0", {"a/b": "text"})
     with tarfile.open(tmp_path / "job") as tar:
-        assert sorted(tar.getnames()) == ["a/b", "run.sh"]
+        assert tar.getnames() == ["begin", "a/b", "run.sh"]
+
+
+def test_a_waiting_machine_can_tell_jobs_apart(tmp_path: Path) -> None:
+    """It looks at the first file's content, in the second sector, and the disk's size stays."""
+    seen = set()
+    for _ in range(2):
+        boot._write_job(tmp_path / "job", "exit 0", {})
+        with (tmp_path / "job").open("rb") as disk:
+            seen.add(disk.read(1024)[512:])
+        assert (tmp_path / "job").stat().st_size == boot._JOB
+    assert len(seen) == 2
+
+
+def test_files_that_the_disk_of_the_job_does_not_hold_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "_JOB", 2**10)
+    with pytest.raises(MachineFailed, match="the files of the job take more than"):
+        boot._write_job(tmp_path / "job", "exit 0", {})
 
 
 def test_equal_denials_are_counted() -> None:

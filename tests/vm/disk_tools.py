@@ -31,8 +31,7 @@ def bootable(machine: Machine, folder: Path, *, cloud_init: bool = True) -> Path
     arguments = "root=LABEL=root rw console=ttyS0 no_timer_check security=selinux selinux=1"
     if cloud_init:
         arguments += " systemd.wants=cloud-init.target"
-        kept = machine.disk.with_name("cloud.qcow2")
-        machine = machine.after(kept, "setsebool -P allow_mount_anyfile on", {})
+        machine = machine.after("cloud", "setsebool -P allow_mount_anyfile on", {})
     root = folder / "root.raw"
     process.run(["qemu-img", "convert", "-f", machine.form, "-O", "raw", machine.disk, root])
     listed = process.run(["debugfs", "-R", "ls -p /boot", root]).stdout

@@ -6,14 +6,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
 import msgspec
-from vm_tools import JOBS, job_files
+from vm_tools import job_files, named
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import refusals
+from wsgi_sepkg.simulate.run import simulate
+from wsgi_sepkg.simulate.scenarios import chosen
 
 _FILE = Path(__file__).with_name("matrix.toml")
 # The web server, and what the packages bring.
@@ -47,6 +50,8 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: str = "clean"
     selinux: bool = True
     scenario: str = ""
+    new: tuple[str, ...] = ("guestbook-*1.4-*",)
+    old: tuple[str, ...] = ("guestbook-*1.3-*",)
     agrees: str = ""
     ends: str = "Enforcing"
     status: dict[str, int] = {}
@@ -72,32 +77,35 @@ def cells() -> tuple[Cell, ...]:
 
 
 def run(cell: Cell, machine: Machine, packages: tuple[Path, ...]) -> Outcome:
-    """Run a cell; the disk that it begins with is kept beside the image, by what it is made of."""
-    files = job_files(*packages)
+    """Run a cell; the machine that it begins with is kept beside the image."""
     if cell.start != "clean":
-        machine = _begun(cell.start, machine, files, packages)
+        state = _state(cell.start)
+        begun = machine if state.selinux else machine.without_selinux()
+        machine = begun.after(state.name, *_job(state.script, packages))
     if not cell.selinux:
         machine = machine.without_selinux()
-    return machine.run(_script(cell.script), files, limit=1500)
+    script, files = _job(cell.script, packages)
+    return machine.run(script, files, limit=1500)
 
 
-def _begun(
-    name: str, machine: Machine, files: Mapping[str, Path | str], packages: tuple[Path, ...]
-) -> Machine:
-    """Return the machine in a [[state]]."""
+def made_of(cell: Cell, machine: Machine, packages: tuple[Path, ...]) -> str:
+    """Return a name for all that a cell's outcome follows from, its expectations included."""
+    digest = hashlib.sha256(msgspec.json.encode(cell))
+    if cell.start != "clean":
+        digest.update(msgspec.json.encode(_state(cell.start)))
+        digest.update(machine.key(*_job(_state(cell.start).script, packages)).encode())
+    digest.update(machine.key(*_job(cell.script, packages)).encode())
+    return digest.hexdigest()[:8]
+
+
+def _state(name: str) -> State:
     (state,) = (state for state in _matrix().state if state.name == name)
-    digest = hashlib.sha256(machine.disk.parent.name.encode() + state.script.encode())
-    for path in (*sorted(JOBS.iterdir()), *packages):
-        digest.update(path.read_bytes())
-    states = machine.disk.parent / "states"
-    states.mkdir(exist_ok=True)
-    kept = states / f"{name}-{digest.hexdigest()[:16]}.qcow2"
-    first = machine if state.selinux else machine.without_selinux()
-    return first.after(kept, _script(state.script), files)
+    return state
 
 
-def _script(text: str) -> str:
-    return f". ./matrix.sh\n{text}\nstep end\n"
+def _job(text: str, packages: tuple[Path, ...]) -> tuple[str, dict[str, Path | str]]:
+    script = f". ./matrix.sh\n{text}\nstep end\n"
+    return script, named(script, job_files(*packages))
 
 
 def faults(cell: Cell, outcome: Outcome) -> Iterator[str]:
@@ -123,6 +131,37 @@ def faults(cell: Cell, outcome: Outcome) -> Iterator[str]:
         short = f"{item.source} {item.target}:{item.tclass}"
         if _OURS.search(short) and short not in cell.denied:
             yield f"denied {short} {item.permissions} {item.command} {item.where}"
+
+
+def disagreements(cell: Cell, outcome: Outcome, packages: tuple[Path, ...]) -> Iterator[str]:
+    """Give each thing that the simulator foretells of the cell's scenario, and that is not so."""
+    if not cell.scenario:
+        return
+    new, old = (
+        [path for path in packages if any(fnmatch(path.name, word) for word in words)]
+        for words in (cell.new, cell.old)
+    )
+    (found,) = simulate(new, cell.scenario, old)
+    yield from (f"the simulator: {check.text}: {check.why}" for check in found.checks if check.why)
+    look = cell.agrees or list(cell.look)[-1]
+    modules = outcome.text(f"{look}.modules").split()
+    if list(found.modules) != modules:
+        yield f"the simulator: modules {found.modules}, the machine: {modules}"
+    foretold = {0: "off", 1: "on"}[dict(found.booleans)["httpd_can_sendmail"]]
+    boolean = outcome.text(f"{look}.boolean").strip()
+    if foretold != boolean:
+        yield f"the simulator: the boolean is {foretold}, the machine: {boolean}"
+    (scenario,) = chosen(cell.scenario)
+    said = "".join(outcome.text(name) for name in sorted(outcome.files) if name.endswith(".log"))
+    for words in scenario.expect.said:
+        if words.replace("{module}", "guestbook") not in said:
+            yield f"the simulator: the scriptlets say {words!r}, the machine: they do not"
+    verify = outcome.text(f"{look}.verify").strip()
+    wanted = scenario.expect.verify
+    if wanted is not None and (
+        wanted.replace("{module}", "guestbook") not in verify if wanted else bool(verify)
+    ):
+        yield f"the simulator: rpm -V says {wanted!r}, the machine: {verify!r}"
 
 
 def _unlike(wanted: Look, step: str, outcome: Outcome) -> Iterator[str]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import shop
 
 from wsgi_sepkg import process
-from wsgi_sepkg.machine.boot import Outcome
+from wsgi_sepkg.engines import reproducible
+from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.package.build import build, lay_out
 from wsgi_sepkg.package.tree import generate
 from wsgi_sepkg.project.load import load
@@ -21,6 +27,16 @@ from wsgi_sepkg.project.load import load
 ROOT = Path(__file__).parents[2]
 JOBS = Path(__file__).parent / "jobs"
 EXAMPLE = ROOT / "examples" / "guestbook"
+_VERSIONS = (
+    "selinux-policy-default",
+    "policycoreutils",
+    "rpm",
+    "dnf",
+    "apache2",
+    "libapache2-mod-wsgi-py3",
+    "python3-django",
+    "postgresql-15",
+)
 
 # What the matrix needs and the example has not.
 _MORE = """
@@ -54,6 +70,50 @@ def statuses(life: Outcome, step: str) -> dict[str, int]:
     return found
 
 
+class Noted(Machine):
+    """A machine that notes what its jobs were made of, for the test that is run."""
+
+    running_test: ClassVar[str] = ""
+    made_of: ClassVar[defaultdict[str, list[str]]] = defaultdict(list)
+
+    def run(
+        self,
+        script: str,
+        files: Mapping[str, Path | str] | None = None,
+        *,
+        limit: float = 600.0,
+        console: Callable[[str], None] = lambda line: None,
+    ) -> Outcome:
+        """Run the job, and note it."""
+        Noted.made_of[Noted.running_test].append(self.key(script, named(script, files or {})))
+        return super().run(script, files, limit=limit, console=console)
+
+
+def named(script: str, files: Mapping[str, Path | str]) -> dict[str, Path | str]:
+    """Return the files that a job names, itself or in a helper that it names."""
+    found: dict[str, Path | str] = {}
+    texts = [script]
+    while texts:
+        words = set(re.findall(r"[\w.*-]+\.(?:rpm|sh|py|tar)\b", texts.pop()))
+        for name, content in files.items():
+            if name not in found and any(fnmatch(Path(name).name, word) for word in words):
+                found[name] = content
+                if isinstance(content, Path) and content.parent == JOBS:
+                    texts.append(content.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def versions(disk: Path) -> str:
+    """Return what a disk of the machine has of what matters here, and the qemu that runs it."""
+    status = process.run(["debugfs", "-R", "cat /var/lib/dpkg/status", disk]).stdout
+    found = dict(re.findall(r"(?m)^Package: (\S+)$(?:\n.+)*?\nVersion: (\S+)$", status))
+    (kernel,) = (name for name in found if re.match(r"linux-image-\d", name))
+    said = process.run(["qemu-system-x86_64", "--version"]).stdout.partition("(")[0].strip()
+    wanted = [kernel, *_VERSIONS]
+    return ", ".join([*(f"{name} {found[name]}" for name in wanted), said])
+
+
 def job_files(*packages: Path) -> dict[str, Path | str]:
     """Return what lies beside a job's script: the jobs' helpers and packages."""
     return {path.name: path for path in [*JOBS.iterdir(), *packages]}
@@ -73,7 +133,8 @@ def kept_matrix(home: Path) -> tuple[Path, ...]:
     folders = [ROOT / name for name in ("src", "specs", "templates", "examples/guestbook")]
     inputs = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     for path in sorted([*inputs, Path(__file__), Path(shop.__file__)]):
-        if path.suffix != ".pyc":
+        # What is below machine/ runs packages and makes none.
+        if path.suffix != ".pyc" and path.parent.name != "machine":
             digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     home.mkdir(exist_ok=True)
     kept = home / digest.hexdigest()[:16]
@@ -137,7 +198,15 @@ def _at_400(folder: Path, source: Path, settings: list[str]) -> tuple[Path, ...]
 
 
 def _rpmbuild(spec: Path, folder: Path, sources: Path) -> tuple[Path, ...]:
-    macros = {"_topdir": folder / "rpm", "_sourcedir": sources, "dist": ".deb12"}
+    # The same bytes each time, as all packages of ours: a cell is known by what it is made of.
+    macros = {
+        "_topdir": folder / "rpm",
+        "_sourcedir": sources,
+        "dist": ".deb12",
+        **reproducible.MACROS,
+        "source_date_epoch_from_changelog": "0",
+    }
     defines = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
-    process.run(["rpmbuild", "-bb", "--nodeps", "--nocheck", *defines, spec], timeout=600)
+    command = ["rpmbuild", "-bb", "--nodeps", "--nocheck", *defines, spec]
+    process.run(command, env={"SOURCE_DATE_EPOCH": "1700000000"}, timeout=600)
     return tuple(sorted((folder / "rpm").glob("RPMS/*/*.rpm")))

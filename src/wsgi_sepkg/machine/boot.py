@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,8 +14,9 @@ import tarfile
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,8 +24,12 @@ from pathlib import Path
 from wsgi_sepkg import process
 from wsgi_sepkg.errors import MachineFailed, UsageError
 from wsgi_sepkg.machine.image import GUEST, Image
+from wsgi_sepkg.machine.qmp import NotSaved, save
 
+# A machine that was saved finds its disks again by their sizes, so these are the same for all jobs.
+_JOB = 4 * 2**30  # bytes that a job may bring along, as an archive
 _RESULTS = 256 * 2**20  # bytes that a job may give back
+_KEPT = 24 * 3600.0  # seconds after its last use that a saved machine is kept
 _BOOT_LIMIT = 240.0  # seconds until the job must have begun; 21-30 are usual without KVM
 _FOREIGN_BOOT_LIMIT = 600.0  # the same for a user's disk, whose cloud-init has more to do
 _LEAST = 512  # MiB; with less, qemu cannot place the kernel, and says nothing
@@ -61,7 +68,8 @@ class Machine:
 
     ``kernel`` and ``initrd`` are None where the disk boots by itself: a user's disk, in which
     cloud-init begins the job, and which reaches the network. ``form`` is how the disk is written,
-    raw or qcow2; ``selinux`` whether the kernel has it; ``memory`` is in MiB.
+    raw or qcow2; ``selinux`` whether the kernel has it; ``memory`` is in MiB. ``running`` is what
+    the memory of the machine was when it waited for its job with that disk: it goes on from there.
     """
 
     kernel: Path | None
@@ -70,6 +78,7 @@ class Machine:
     form: str = "raw"
     selinux: bool = True
     memory: int = 3072
+    running: Path | None = None
 
     @classmethod
     def of(cls, image: Image) -> Machine:
@@ -104,23 +113,48 @@ class Machine:
         *,
         limit: float = 600.0,
         console: Callable[[str], None] = lambda line: None,
-        keep: Path | None = None,
     ) -> Outcome:
         """Boot, run ``script`` by bash as an administrator, and return what it left.
 
         ``files`` lie beside the script, by name: a file to copy or a text. ``limit`` is in seconds
-        for all of it. ``console`` gets each line of the console. ``keep`` is a file to be made: the
-        disk as the job left it, which needs ``disk`` further. Raises ToolMissing, and MachineFailed
-        when the machine does not boot, the job does not end in time, or its results cannot be read.
+        for all of it. ``console`` gets each line of the console. Where booting is slow, the booted
+        machine is kept, and each job begins there. Raises ToolMissing, and MachineFailed when
+        the machine does not boot, the job does not end in time, or its results cannot be read.
         """
+        machine = self
+        if self.form == "raw" and self._can_be_saved():
+            with suppress(NotSaved):
+                machine = self.after("booted", "true", {})
+        try:
+            return machine._run(script, files or {}, limit, console)
+        except _NotResumed:
+            if machine is self:
+                raise
+            shutil.rmtree(machine.disk.parent)
+            return self._run(script, files or {}, limit, console)
+
+    def _run(
+        self,
+        script: str,
+        files: Mapping[str, Path | str],
+        limit: float,
+        console: Callable[[str], None],
+        keep: Path | None = None,
+    ) -> Outcome:
+        """Do what ``run`` says. ``keep`` is a folder to be made: the machine after the job."""
         with tempfile.TemporaryDirectory(prefix="wsgi-sepkg-machine-") as name:
             work = Path(name)
-            runner = {"machine-job": GUEST / "machine-job"} if self.foreign else {}
-            _write_job(work / "job.tar", script, {**(files or {}), **runner})
+            saved = keep is not None and self._can_be_saved()
+            more: dict[str, Path | str] = {"again": ""} if saved else {}
+            if self.foreign:
+                more["machine-job"] = GUEST / "machine-job"
+            _write_job(work / "job.tar", script, {**files, **more})
             results = work / "results"
             with results.open("wb") as raw:
                 raw.truncate(_RESULTS)
-            argv = self._command(work / "kept" if keep else None)
+            kept = work / "kept"
+            kept.mkdir()
+            argv = self._command(kept / "disk.qcow2" if keep else None)
             argv += _drive(work / "job.tar", name="job")
             if self.foreign:
                 from wsgi_sepkg.machine import seed
@@ -128,6 +162,8 @@ class Machine:
                 seed.write(work / "seed.iso")
                 argv += _drive(work / "seed.iso", name="seed")
             argv += _drive(results, name="results")
+            if saved:
+                argv += ["-qmp", f"unix:{_word(work / 'qmp')},server=on,wait=off"]
             begun = time.monotonic()
             boot = _FOREIGN_BOOT_LIMIT if self.foreign else _BOOT_LIMIT
             seen = _Console(console)
@@ -135,12 +171,21 @@ class Machine:
                 seen.follow(child)
                 try:
                     seen.wait(child, begun + limit, begun + min(limit, boot))
+                    if saved:
+                        save(work / "qmp", kept / "memory")
                     outcome = _read_results(results, seen, time.monotonic() - begun)
                 except MachineFailed as exc:
                     raise self._explained(exc, seen, child) from None
             if keep:
-                shutil.move(work / "kept", keep)
+                shutil.move(kept, keep)
             return outcome
+
+    def _can_be_saved(self) -> bool:
+        """Return whether a running machine is worth saving, and its saved memory can be trusted.
+
+        By KVM it boots in a few seconds, and its processor is that of this host.
+        """
+        return not self.foreign and self.selinux and "kvm" not in accelerator()
 
     def _explained(
         self, error: MachineFailed, seen: _Console, child: subprocess.Popen[bytes]
@@ -153,6 +198,8 @@ class Machine:
                 "end other programs, or give the machine less with --memory",
             )
         early = child.poll() is not None and not seen.ready.is_set()
+        if early and self.running:
+            return _NotResumed("a saved machine does not go on", seen.tail())
         if any(words in text for words in _NO_MEMORY) or (early and self.memory < _LEAST):
             return MachineFailed(
                 f"{self.memory} MiB of memory are too little for this machine",
@@ -176,25 +223,45 @@ class Machine:
         """Return the same machine, booted with SELinux disabled."""
         return replace(self, selinux=False)
 
-    def after(self, kept: Path, script: str, files: Mapping[str, Path | str]) -> Machine:
-        """Return the machine as ``script`` leaves it, to be booted with SELinux.
+    def after(self, name: str, script: str, files: Mapping[str, Path | str]) -> Machine:
+        """Return the machine as ``script`` leaves it, with SELinux; kept by what it is made of.
 
-        ``kept`` is its disk, made when absent.
-
-        Two processes that ask for the same file run the job once. Raises what ``run`` raises, and
+        It goes on from there where it can be saved as it runs, else it boots from its disk. Two
+        processes that ask for the same run the job once. Raises what ``run`` raises, and
         MachineFailed when the job ends with another status than 0.
         """
+        home = self.disk.parent if self.form == "raw" else self.disk.parent.parent.parent
+        states = home / "states"
+        states.mkdir(exist_ok=True)
+        kept = states / f"{name}-{self.key(script, files)}"
         with kept.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not kept.exists():
+                _forget(states)
                 new = kept.with_suffix(".new")
-                outcome = self.run(script, files, keep=new)
+                shutil.rmtree(new, ignore_errors=True)  # of a run that was cut off
+                outcome = self._run(script, files, 600.0, lambda line: None, new)
                 if outcome.status:
-                    new.unlink()
+                    shutil.rmtree(new)
                     last = "\n    ".join(outcome.stdout.splitlines()[-6:])
                     raise MachineFailed(f"the job ended with status {outcome.status}", last)
                 new.rename(kept)
-        return replace(self, disk=kept, form="qcow2", selinux=True)
+            os.utime(kept)
+        memory = kept / "memory"
+        disk = kept / "disk.qcow2"
+        running = memory if memory.exists() else None
+        return replace(self, disk=disk, form="qcow2", selinux=True, running=running)
+
+    def key(self, script: str, files: Mapping[str, Path | str]) -> str:
+        """Return a name for all that a job is made of: the machine, ``script`` and ``files``."""
+        digest = hashlib.sha256()
+        # The folder's name follows from what is in it: an image, or what a job left.
+        begin = (*accelerator(), _version(), self.memory, self._append(), self.disk.parent.name)
+        digest.update(f"{begin}\0{script}".encode())
+        for name, content in sorted(files.items()):
+            data = content.read_bytes() if isinstance(content, Path) else content.encode()
+            digest.update(f"\0{name}\0{len(data)}\0".encode() + data)
+        return digest.hexdigest()[:16]
 
     def _command(self, overlay: Path | None = None) -> list[str]:
         return [
@@ -203,20 +270,24 @@ class Machine:
             *f"-smp 2 -m {self.memory} -nographic -no-reboot".split(),
             *self._kernel(),
             *self._root(overlay),
+            *(["-incoming", f"exec:cat {shlex.quote(str(self.running))}"] if self.running else []),
         ]
 
     def _kernel(self) -> list[str]:
         if self.foreign:
             return ["-nic", "user,model=virtio-net-pci"]
+        files = ["-kernel", str(self.kernel), "-initrd", str(self.initrd)]
+        return ["-nic", "none", *files, "-append", self._append()]
+
+    def _append(self) -> str:
+        """Return what the kernel is told."""
         security = "security=selinux selinux=1" if self.selinux else "selinux=0"
         # panic=-1: a machine that cannot go on ends at once, and says why.
         # no_timer_check: a busy host may give no tick while the kernel tests its timer: a panic.
-        append = (
+        return (
             "root=/dev/vda rw console=ttyS0 quiet panic=-1 no_timer_check machine.job "
             f"cloud-init=disabled {security}"
         )
-        kernel, initrd = str(self.kernel), str(self.initrd)
-        return ["-nic", "none", "-kernel", kernel, "-initrd", initrd, "-append", append]
 
     def _root(self, overlay: Path | None) -> list[str]:
         if overlay is None:
@@ -256,22 +327,41 @@ def accelerator() -> tuple[str, ...]:
     return ("-accel", "tcg,thread=multi", "-cpu", "max")
 
 
+@cache
+def _version() -> str:
+    return process.run(["qemu-system-x86_64", "--version"], why="runs the machine").stdout
+
+
+def _forget(states: Path) -> None:
+    """Remove saved machines that nobody has used for a day."""
+    for path in states.iterdir():
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _word(path: Path) -> str:
+    """Return a path as a value among qemu's options."""
+    return str(path).replace(",", ",,")
+
+
 def _drive(
     path: Path, form: str = "raw", snapshot: str = "off", *, name: str = "root"
 ) -> list[str]:
     """Return the options of a disk, which the machine finds by its name in /dev/disk/by-id."""
-    file = str(path).replace(",", ",,")
     return [
         "-device",
         f"virtio-blk-pci,drive={name},serial={name}",
         "-drive",
-        f"file={file},if=none,id={name},format={form},snapshot={snapshot},cache=unsafe",
+        f"file={_word(path)},if=none,id={name},format={form},snapshot={snapshot},cache=unsafe",
     ]
 
 
 def _write_job(path: Path, script: str, files: Mapping[str, Path | str]) -> None:
+    """Write what the guest's machine-job reads; one that waits knows a new job by ``begin``."""
+    begin = f"{uuid.uuid4()} {time.time():.0f}\n"
     with tarfile.open(path, "w") as tar:
-        for name, content in {**files, "run.sh": script}.items():
+        for name, content in {"begin": begin, **files, "run.sh": script}.items():
             if isinstance(content, Path):
                 tar.add(content, name)
                 continue
@@ -283,6 +373,9 @@ def _write_job(path: Path, script: str, files: Mapping[str, Path | str]) -> None
                 body.write(data)
                 body.seek(0)
                 tar.addfile(info, body)
+    if path.stat().st_size > _JOB:
+        raise MachineFailed(f"the files of the job take more than {_JOB // 2**30} GiB")
+    os.truncate(path, _JOB)
 
 
 @contextmanager
@@ -309,12 +402,17 @@ def _started(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
             child.stdout.close()
 
 
+class _NotResumed(MachineFailed):
+    """A saved machine could not go on."""
+
+
 class _Console:
     """What the machine says on its serial line."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.lines: list[str] = []
         self.ready = threading.Event()
+        self.waiting = threading.Event()
         self.done = False
         self.booted = 0.0
         self._tell = tell
@@ -336,10 +434,15 @@ class _Console:
                 self.ready.set()
             elif "MACHINE-DONE" in line:
                 self.done = True
+            elif "MACHINE-WAITING" in line:
+                self.waiting.set()
 
     def wait(self, child: subprocess.Popen[bytes], end: float, boot: float) -> None:
-        """Wait until the machine is off. Raises MachineFailed when a limit passes."""
-        while child.poll() is None:
+        """Wait until the machine is off, or waits for another job.
+
+        Raises MachineFailed when a limit passes.
+        """
+        while child.poll() is None and not self.waiting.is_set():
             now = time.monotonic()
             if not self.ready.is_set() and now > boot:
                 raise MachineFailed(
@@ -351,6 +454,8 @@ class _Console:
                     "give it longer with --timeout, or look what it waits for",
                 )
             time.sleep(0.05)
+        if self.waiting.is_set():
+            return
         self._thread.join(5)
         if not self.ready.is_set():
             raise MachineFailed(

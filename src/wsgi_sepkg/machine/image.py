@@ -171,6 +171,10 @@ def _settle(config: dict[str, dict[str, list[str]]], root: Path, work: Path) -> 
             if (root / f"etc/apache2/mods-available/{module}.{kind}").exists():
                 enabled = root / f"etc/apache2/mods-enabled/{module}.{kind}"
                 enabled.symlink_to(f"../mods-available/{module}.{kind}")
+    # Debian's policy forbids cloud-init's generator of units to work: each boot would say so.
+    generator = root / "etc/systemd/system-generators/cloud-init-generator"
+    generator.parent.mkdir(parents=True, exist_ok=True)
+    generator.symlink_to("/dev/null")
     # A getty would fight with the job for the console.
     (units / "serial-getty@ttyS0.service").symlink_to("/dev/null")
     (units / "getty@tty1.service").symlink_to("/dev/null")
