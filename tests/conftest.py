@@ -11,11 +11,16 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from wsgi_sepkg import cli
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tables_page
 
 # A busy machine must not fail a property: time is measured in benchmarks/, never asserted here.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,7 +50,7 @@ def run(
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the tables of the tests that ran."""
-    found = {
+    found: dict[str, list[tuple[Any, bool]]] = {
         name: [
             (value, outcome == "passed")
             for outcome in ("passed", "failed", "error")
@@ -53,35 +58,45 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for key, value in getattr(report, "user_properties", ())
             if key == name
         ]
-        for name in ("cell", "simulated", "versions")
+        for name in ("cell", "simulated", "ran-on", "now")
     }
     tables = {"matrix": _matrix(found["cell"]), "simulated": _simulated(found["simulated"])}
-    if found["versions"] and tables["matrix"]:
-        tables["versions"] = [f"{found['versions'][0][0]}."]
     for name, lines in tables.items():
         if not lines:
             continue
         terminalreporter.section(name)
         for line in lines:
             terminalreporter.write_line(line)
-        if os.environ.get("WSGI_SEPKG_UPDATE_MATRIX"):
-            _write(name, lines)
+    if os.environ.get("WSGI_SEPKG_UPDATE_MATRIX"):
+        page = PAGE.read_text(encoding="utf-8")
+        if tables["simulated"]:
+            page = tables_page.put(page, "simulated", tables["simulated"])
+        if tables["matrix"]:
+            image, versions = found["ran-on"][0][0]
+            now = {name: made for value, _ in found["now"] for name, made in value.items()}
+            on = f"Image {image}: {versions}."
+            page = tables_page.with_lines(page, tables["matrix"], on, now)
+        PAGE.write_text(page, encoding="utf-8")
 
 
 def _matrix(cells: list[tuple[object, bool]]) -> list[str]:
     """Return a line for each cell under the kernel: its tests and what became of them."""
     held: dict[tuple[str, str], list[bool]] = {}
+    made: dict[str, set[str]] = {}
     for cell, passed in cells:
         assert isinstance(cell, tuple | list)
-        held.setdefault((str(cell[0]), str(cell[1])), []).append(passed)
+        name, about, made_of = map(str, cell)
+        held.setdefault((name, about), []).append(passed)
+        made.setdefault(name, set()).add(made_of)
     day = datetime.now(UTC).date().isoformat()
     lines = [
-        f"| `{name}` | {about} | {len(tests)} | {'all' if all(tests) else sum(tests)} | {day} |"
+        f"| `{name}` | {about} | {len(tests)} | {'all' if all(tests) else sum(tests)} "
+        f"| {day} | {' '.join(sorted(made[name]))} |"
         for (name, about), tests in sorted(held.items())
     ]
     head = [
-        "| cell | what happens | tests | held | run on |",
-        "| --- | --- | --- | --- | --- |",
+        "| cell | what happens | tests | held | run on | made of |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     return [*head, *lines] if lines else []
 
@@ -104,14 +119,3 @@ def _simulated(runs: list[tuple[object, bool]]) -> list[str]:
     ]
     head = [f"| scenario | {' | '.join(families)} |", f"| --- |{' --- |' * len(families)}"]
     return [*head, *lines] if lines else []
-
-
-def _write(name: str, lines: list[str]) -> None:
-    """Write a table into the page; a line of a cell that did not run stays, with its day."""
-    before, start, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
-    old, end, after = rest.partition(f"<!-- end of {name} -->")
-    if name == "matrix":
-        rows = [*old.splitlines()[2:], *lines[2:]]
-        lines = [*lines[:2], *dict(sorted((row.split("|")[1], row) for row in rows)).values()]
-    text = before + start + "\n".join(lines) + "\n" + end + after
-    PAGE.write_text(text, encoding="utf-8")

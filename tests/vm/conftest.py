@@ -1,7 +1,8 @@
-"""One boot for all the claims about the example: the job runs once, the tests read what it left."""
+"""One job for all the claims of a file: it runs once, the tests read what it left."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -16,7 +17,7 @@ from wsgi_sepkg.machine.image import prepare
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from vm_tools import ROOT, build_example
+from vm_tools import ROOT, Noted, build_example, versions
 
 NEEDED = ("qemu-system-x86_64", "qemu-img", "debootstrap", "rpmbuild")
 
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Say whose job a machine runs from now on."""
+    Noted.running_test = item.path.name
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -45,14 +52,21 @@ def pytest_runtest_makereport(
     report = yield
     mark = item.get_closest_marker("cell")
     if mark and (report.when == "call" or report.failed):
-        report.user_properties.append(("cell", tuple(mark.args)))
+        digest = hashlib.sha256(item.path.read_bytes())
+        digest.update(repr(sorted(Noted.made_of[item.path.name])).encode())
+        told = dict(item.user_properties).get("made-of", digest.hexdigest()[:8])
+        report.user_properties.append(("cell", (*mark.args, told)))
+        machine = getattr(item, "funcargs", {}).get("machine")
+        if machine is not None:
+            said = (machine.disk.parent.name, versions(machine.disk))
+            report.user_properties.append(("ran-on", said))
     return report
 
 
 @pytest.fixture(scope="session")
 def machine() -> Machine:
     """The built-in machine, its image made now where it is not kept already."""
-    return Machine.of(prepare())
+    return Noted.of(prepare())
 
 
 @pytest.fixture(scope="session")
