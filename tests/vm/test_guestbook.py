@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from vm_tools import JOBS, job_files, statuses
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import Refusal, refusals
+from wsgi_sepkg.simulate.run import simulate
 
 SERVING = pytest.mark.cell(
     "serving", "the site is used: pages, uploads, media, database, log; nothing is denied"
@@ -41,12 +40,7 @@ def denied(life: Outcome, step: str) -> set[tuple[str, str, str, str]]:
     }
 
 
-def test_the_kernel_enforces(life: Outcome, record_property: Callable[[str, object], None]) -> None:
-    qemu = subprocess.run(["qemu-system-x86_64", "--version"], text=True, capture_output=True)
-    versions = life.text("versions").split("\n")
-    record_property(
-        "versions", ", ".join([*filter(None, versions), qemu.stdout.split("(")[0].strip()])
-    )
+def test_the_kernel_enforces(life: Outcome) -> None:
     print(f"{life.enforcing}; to the job {life.booted:.0f} s, in all {life.lasted:.0f} s")
     assert life.status == 0
     assert life.enforcing == "Enforcing"
@@ -219,6 +213,19 @@ def test_the_store_is_as_it_was_before(life: Outcome) -> None:
     assert len(life.text("store.before").splitlines()) > 300
     assert life.text("modules.after") == life.text("modules.before")
     assert life.text("export.after") == life.text("export.before")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "modules"),
+    [("install-both", "modules"), ("erase-both", ""), ("erase-data-left", "")],
+)
+def test_the_simulator_foretold_it(
+    life: Outcome, guestbook: tuple[Path, ...], scenario: str, modules: str
+) -> None:
+    (found,) = simulate(guestbook, scenario)
+    assert found.ok, [check for check in found.checks if not check.held]
+    here = [line.split()[:2] for line in life.text(modules).splitlines()]
+    assert list(found.modules) == ["/".join(words) for words in here]
 
 
 def test_nothing_else_was_denied_to_the_application(life: Outcome) -> None:

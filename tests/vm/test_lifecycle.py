@@ -10,31 +10,46 @@ from vm_tools import JOBS, ROOT, build_example, job_files, statuses
 
 from wsgi_sepkg.machine.boot import Machine, Outcome
 from wsgi_sepkg.machine.trial import refusals
+from wsgi_sepkg.simulate.run import simulate
 
 DATA = 'data   = "/var/lib/guestbook/db"'
 VERSIONS = pytest.mark.cell(
     "versions",
     "policy first, application, upgrades, downgrade: each succeeds, the module is active",
 )
+# What a step of the job relabels, by the tests below.
+CHANGED = {
+    "changed-contexts": ["/var/lib/guestbook/extra"],
+    "downgrade": ["/var/lib/guestbook/extra"],
+    "policy-gone": ["/usr/share/guestbook", "/etc/guestbook", "/var/lib/guestbook/db"],
+}
 WORKS = {"list": 200, "static": 200, "sign": 200}
 
 
 @pytest.fixture(scope="module")
-def life(
-    machine: Machine, guestbook: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory
-) -> Outcome:
-    """What the job left; 1.5 has the contexts of 1.4, 1.6 has one more."""
+def versions(
+    guestbook: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, ...]]:
+    """Packages by version; 1.5 has the contexts of 1.4, 1.6 has one more."""
     folder = tmp_path_factory.mktemp("versions")
     source = folder / "guestbook"
     shutil.copytree(ROOT / "examples" / "guestbook", source)
-    packages = [*guestbook, *build_example(folder / "1.5", source, "project.version=1.5")]
+    found = {"1.4": guestbook}
+    found["1.5"] = build_example(folder / "1.5", source, "project.version=1.5")
     description = source / "wsgi-sepkg.toml"
     text = description.read_text(encoding="utf-8")
     assert DATA in text
     more = 'data   = ["/var/lib/guestbook/db", "/var/lib/guestbook/extra"]'
     description.write_text(text.replace(DATA, more), encoding="utf-8")
-    packages += build_example(folder / "1.6", source, "project.version=1.6")
+    found["1.6"] = build_example(folder / "1.6", source, "project.version=1.6")
+    return found
+
+
+@pytest.fixture(scope="module")
+def life(machine: Machine, versions: dict[str, tuple[Path, ...]]) -> Outcome:
+    """What the job left."""
     script = (JOBS / "lifecycle.sh").read_text(encoding="utf-8")
+    packages = [path for paths in versions.values() for path in paths]
     return machine.run(script, job_files(*packages), limit=1800)
 
 
@@ -123,3 +138,33 @@ def test_without_the_policy_the_site_does_not_answer_as_if_nothing_had_happened(
         "/var/lib/guestbook/db": "var_lib_t",
     }
     assert statuses(life, "policy-gone")["list"] == 500
+
+
+@pytest.mark.parametrize(
+    ("scenario", "new", "old", "step"),
+    [
+        ("subpackage-first", "1.4", "1.4", "application-then"),
+        ("upgrade-same", "1.5", "1.4", "same-contexts"),
+        ("upgrade-changed-contexts", "1.6", "1.5", "changed-contexts"),
+        ("downgrade", "1.6", "1.5", "downgrade"),
+        ("erase-subpackage-nodeps", "1.5", "1.5", "policy-gone"),
+    ],
+)
+def test_the_simulator_foretold_it(
+    life: Outcome,
+    versions: dict[str, tuple[Path, ...]],
+    scenario: str,
+    new: str,
+    old: str,
+    step: str,
+) -> None:
+    """The modules are the same, and what the policy relabels there was relabelled here."""
+    (found,) = simulate(versions[new], scenario, versions[old])
+    assert found.ok, [check for check in found.checks if not check.held]
+    priority, *name = life.text(f"{step}.modules").split()[:2] or ("",)
+    assert list(found.modules) == [f"{priority}/{word}" for word in name]
+    relabelled = found.transactions[-1].relabelled(policy_only=True)
+    for path in CHANGED.get(step, ()):
+        assert any(path == name or path.startswith(f"{name}/") for name in relabelled), relabelled
+    if step == "same-contexts":
+        assert relabelled == []

@@ -2,10 +2,6 @@
 . ./lib.sh
 set -u
 
-(. /etc/os-release && echo "$PRETTY_NAME, kernel $(uname -r)") >"$OUT/versions"
-dpkg-query -W -f '${Package} ${Version}\n' selinux-policy-default policycoreutils rpm dnf apache2 \
-    libapache2-mod-wsgi-py3 python3-django postgresql-15 >>"$OUT/versions"
-
 step before
 store >"$OUT/store.before"
 semodule -lfull | cat >"$OUT/modules.before"
