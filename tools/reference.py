@@ -497,8 +497,8 @@ def domain_page() -> Iterator[str]:
         "for: `all`; `service`, all but mod_wsgi's process; `unit`, what runs all the time; "
         "`commands`, timers, commands and the administrator's command; `serves` and `listens`, "
         "what answers the web server by a socket or a port; `tcp`, what connects; `pool`, "
-        "`groups`, `program`, `httpd`, what a program of `run` needs; `shares`, what uses shared "
-        "memory."
+        "`backlog`, `groups`, `program`, `httpd`, what a program of `run` needs; `shares`, what "
+        "uses shared memory."
     )
     yield "## Powers\n"
     yield prose("What `[[power]]` opens. Without a tunable it is given by a rule.")

@@ -174,6 +174,32 @@ def test_without_connections_there_are_no_sockets_of_the_network():
     )
 
 
+def test_a_client_may_bind_its_end_and_not_listen_there():
+    sets = targets.load("debian-12").facts.permission_sets
+    for domain in ("my_shop_t", "my_shop_worker_t"):
+        rules = [b for b in statements(derived(), domain) if isinstance(b, Rule)]
+        on_tcp = [r for r in rules if "tcp_socket" in r.classes and r.target == "self"]
+        granted = {q for r in on_tcp for p in r.permissions for q in sets.get(p, (p,))}
+        assert "bind" in granted
+        assert not granted & {"listen", "accept"}
+        assert "corenet_tcp_bind_generic_node" in calls(derived(), domain)
+    listening = derived(process={"web": WEB | {"listen": "127.0.0.1:8000"}})
+    rules = [b for b in statements(listening, "my_shop_t") if isinstance(b, Rule)]
+    assert any("create_stream_socket_perms" in r.permissions for r in rules if r.target == "self")
+
+
+def test_uwsgi_reads_the_limit_of_its_queue_and_gunicorn_asks_for_none():
+    uwsgi = derived(process={"web": WEB | {"run": "uwsgi --plugin python3 --module shop.wsgi"}})
+    assert "kernel_read_net_sysctls" in calls(uwsgi, "my_shop_t")
+    assert "kernel_read_net_sysctls" not in calls(derived(), "my_shop_t")
+
+
+def test_who_keeps_something_in_shared_memory_sees_whether_there_is_room():
+    assert "fs_getattr_tmpfs" in calls(derived(), "my_shop_worker_t")  # Celery's pool
+    assert "fs_getattr_tmpfs" not in calls(derived(), "my_shop_t")
+    assert "fs_getattr_tmpfs" in calls(derived(powers=["shared-memory"]), "my_shop_t")
+
+
 def test_a_connection_may_be_one_process_s_alone():
     policy = derived(connect=[DATABASE | {"by": ["worker"]}])
     assert "corenet_tcp_connect_postgresql_port" in calls(policy, "my_shop_worker_t")

@@ -182,6 +182,7 @@ def test_a_compiled_program_takes_the_place_of_the_entry_point():
     text = rendered(described({"web": {"kind": "web", "run": "uwsgi --module shop.wsgi"}}))
     assert "os.execv(PROGRAM, [PROGRAM, *ARGUMENTS])" in text["shop-web"]
     assert "PROGRAM = '/usr/bin/uwsgi'" in text["shop-web"]
+    assert 'os.environ["PYTHONNOUSERSITE"] = "1"' in text["shop-web"]
 
 
 def test_words_of_the_description_stay_words(application):
