@@ -200,7 +200,7 @@ def test_erased_the_database_has_the_label_of_the_base_policy(life: Outcome) -> 
 def test_as_a_service_the_same_works_in_a_domain_of_its_own(life: Outcome) -> None:
     assert life.text("service.status").strip() == "0", life.text("service.log")
     assert ("mailman3_web_t", "uwsgi") in domains(life, "service-domains"), life.text("journal")
-    assert ("mailman3_web_qcluster_t", "python3") in domains(life, "service-domains")
+    assert ("mailman3_web_qcluster_t", "mailman3-web-qc") in domains(life, "service-domains")
     assert statuses(life, "service-use") == {
         "page": 200,
         "static": 200,
