@@ -2,6 +2,7 @@
 
 The policy compiler is replaced by a stub of the devel Makefile (a module is then the text of its
 sources), so that a package takes about a second; spec, scriptlets, macros and rpmbuild are real.
+Only the example of ``guestbook()`` is built with the real one, too.
 The scratch root is the one of ``wsgi-sepkg simulate``.
 """
 
@@ -13,8 +14,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from wsgi_sepkg.simulate import root as scratch
 from wsgi_sepkg.simulate.root import make_base
 
 MACROS = Path(__file__).parents[1] / "data" / "macros"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "guestbook"
 FAMILIES = ("own", "el8", "el9", "el10", "fedora")
 _STEPS = ("PRETRANS", "PREIN", "POSTIN", "PREUN", "POSTUN", "POSTTRANS", "VERIFYSCRIPT")
 SELINUX = "shop-selinux"
@@ -79,19 +82,60 @@ def stub_headers() -> Path:
     return folder
 
 
-@cache
-def package(text: str, macros: str = "own", target: str = "el9") -> tuple[Path, ...]:
-    """Return the RPMs of the description ``text``, built with the macros of ``macros``."""
-    name = hashlib.sha256(f"{text}\0{macros}\0{target}".encode()).hexdigest()[:16]
+def made(name: str, make: Callable[[Path], object]) -> Path:
+    """Return the folder ``name`` that all workers share; ``make`` fills it, once in a run."""
     folder = shared() / name
     with (shared() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "built").exists():
-            tree = generate(load(source(folder / "source", text), target=target))
-            spec = lay_out(tree, folder / "sources")
-            options = [] if macros == "own" else ["--load", MACROS / f"{macros}.macros"]
-            rpmbuild(spec, folder, options)
-            (folder / "built").touch()
+        if not (shared() / f"{name}.made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (shared() / f"{name}.made").touch()
+    return folder
+
+
+@cache
+def package(text: str, macros: str = "own", target: str = "el9") -> tuple[Path, ...]:
+    """Return the RPMs of the description ``text``, built with the macros of ``macros``."""
+
+    def make(folder: Path) -> None:
+        tree = generate(load(source(folder / "source", text), target=target))
+        rpmbuild(lay_out(tree, folder / "sources"), folder, macro_options(macros))
+
+    name = hashlib.sha256(f"{text}\0{macros}\0{target}".encode()).hexdigest()[:16]
+    return rpms(made(name, make))
+
+
+@cache
+def guestbook() -> Path:
+    """Return what ``build`` of the example printed and left, in ``said.json`` and ``out``.
+
+    A real build with the policy of this host: nothing is replaced, and nobody may write there.
+    """
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "wsgi_sepkg", "build", EXAMPLE, "-t", "debian-12"]
+        with (folder / "said.json").open("wb") as said:
+            done = subprocess.run(
+                [*command, "-o", folder / "out", "--format", "json"],
+                stdout=said,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=900,
+            )
+        assert done.returncode == 0, done.stderr
+
+    return made("guestbook", make)
+
+
+def macro_options(family: str) -> list[str | Path]:
+    """Return what loads the macros of ``family``; the build's own need nothing."""
+    return [] if family == "own" else ["--load", MACROS / f"{family}.macros"]
+
+
+def rpms(folder: Path) -> tuple[Path, ...]:
+    """Return the packages that rpmbuild left below ``folder``."""
     return tuple(sorted((folder / "top").glob("RPMS/*/*.rpm")))
 
 
@@ -110,7 +154,7 @@ def rpmbuild(
         timeout=120,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return tuple(sorted((folder / "top").glob("RPMS/*/*.rpm")))
+    return rpms(folder)
 
 
 def rpmbuild_exactly(

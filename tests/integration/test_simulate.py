@@ -46,15 +46,17 @@ OLD = description(PORT + BOOLEANS, project='module = "boutique"')
 @cache
 def guestbook(family: str, version: str) -> tuple[Path, ...]:
     """Return the RPMs of the example; version 1.3 had no cache."""
-    folder = tools.work() / f"guestbook-{family}-{version}"
-    loaded = load(EXAMPLE, target=TARGETS[family], settings=[f'project.version="{version}"'])
-    spec = lay_out(generate(loaded), folder / "sources")
-    if version == "1.3":
-        policy = folder / "sources/guestbook.fc"
-        lines = policy.read_text(encoding="utf-8").splitlines(keepends=True)
-        policy.write_text("".join(x for x in lines if "/var/cache" not in x), encoding="utf-8")
-    options = [] if family == "own" else ["--load", tools.MACROS / f"{family}.macros"]
-    return tools.rpmbuild(spec, folder, options)
+
+    def make(folder: Path) -> None:
+        loaded = load(EXAMPLE, target=TARGETS[family], settings=[f'project.version="{version}"'])
+        spec = lay_out(generate(loaded), folder / "sources")
+        if version == "1.3":
+            policy = folder / "sources/guestbook.fc"
+            lines = policy.read_text(encoding="utf-8").splitlines(keepends=True)
+            policy.write_text("".join(x for x in lines if "/var/cache" not in x), encoding="utf-8")
+        tools.rpmbuild(spec, folder, tools.macro_options(family))
+
+    return tools.rpms(tools.made(f"guestbook-{family}-{version}", make))
 
 
 def packages(name: str, family: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
