@@ -86,7 +86,7 @@ class KojiServer(Server):
             "authtype": "password",
             "poll_interval": 1,
             "max_retries": 2,
-            "retry_interval": 1,
+            "retry_interval": 0,
             **more,
         }
         text = "".join(f"{key} = {value}\n" for key, value in words.items() if value is not None)

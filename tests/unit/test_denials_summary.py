@@ -67,9 +67,10 @@ def test_bounds_hold_in_any_order_too(tmp_path, monkeypatch):
     assert len(kept.groups) == 20
     assert kept.denied + kept.dropped == 1800
     assert all(exact[g.hash] == g.count for g in kept.groups)
+    one_by_one = {name: summary.dump(reading.tally([name])) for name in names}
     for seed in range(4):
         order = random.Random(seed).sample(names, 6)
-        parts = [(n, summary.load(summary.dump(reading.tally([n])), n)) for n in order]
+        parts = [(name, summary.load(one_by_one[name], name)) for name in order]
         assert summary.dump(summary.merge(parts)) == summary.dump(whole)
 
 
