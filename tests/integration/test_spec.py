@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import marshal
 import os
@@ -29,7 +28,6 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("rpmbuild"), reason="rpmbuild is not installed"),
 ]
 ROOT = Path(__file__).parents[2]
-GUESTBOOK = ROOT / "examples" / "guestbook"
 needs_policy = pytest.mark.skipif(
     not Path("/usr/share/selinux/devel/Makefile").exists() or not shutil.which("checkmodule"),
     reason="the headers of the policy, or its compiler, are not installed",
@@ -437,59 +435,42 @@ def test_the_environment_of_collectstatic_is_taken_literally() -> None:
 # -- real builds -----------------------------------------------------------------------------------
 
 
-Pair = tuple[dict[str, Path], dict[str, Path]]
+@pytest.fixture(scope="module")
+def one() -> dict[str, Path]:
+    """The guest book built by the command."""
+    return {path.name: path for path in (tools.guestbook() / "out").glob("*.rpm")}
 
 
-@pytest.fixture(scope="session")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """The guest book built by the command, twice: in another place, time, language and home."""
-    base = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        base = base.parent  # built once for all workers
-    with (base / "twice.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (base / "twice").exists():
-            (base / "twice").mkdir()
-            _build_twice(base / "twice")
-    one, another = (
-        {path.name: path for path in (base / "twice" / name / "out").glob("*.rpm")}
-        for name in ("one", "another")
-    )
-    return one, another
+@pytest.fixture(scope="module")
+def another() -> dict[str, Path]:
+    """The same, built in another place, time, language and home, under another umask."""
 
-
-def _build_twice(base: Path) -> None:
-    running = []
-    for name, more, umask in (
-        ("one", {"LANG": "C.UTF-8", "HOME": str(base), "TZ": "UTC"}, 0o022),
-        ("another", {"LANG": "de_DE.UTF-8", "HOME": "/nonexistent", "TZ": "Pacific/Apia"}, 0o077),
-    ):
-        place = base / name / "deep" / name
+    def make(folder: Path) -> None:
+        place = folder / "deep" / "elsewhere"
         ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(GUESTBOOK, place, ignore=ignore, copy_function=shutil.copyfile)
+        shutil.copytree(tools.EXAMPLE, place, ignore=ignore, copy_function=shutil.copyfile)
         (place / "manage.py").chmod(0o755)
-        out = base / name / "out"
-        running.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "wsgi_sepkg", "build", place, "--outdir", out],
-                env=os.environ | more,
-                umask=umask,
-                cwd=base / name,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+        command = [sys.executable, "-m", "wsgi_sepkg", "build", place, "-t", "debian-12"]
+        more = {"LANG": "de_DE.UTF-8", "HOME": "/nonexistent", "TZ": "Pacific/Apia"}
+        done = subprocess.run(
+            [*command, "-o", folder / "out"],
+            env=os.environ | more,
+            umask=0o077,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=900,
         )
-    for process in running:
-        output, _ = process.communicate(timeout=500)
-        assert process.returncode == 0, output
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    folder = tools.made("guestbook-elsewhere", make)
+    return {path.name: path for path in (folder / "out").glob("*.rpm")}
 
 
 @needs_policy
 def test_two_builds_of_one_application_are_the_same_bytes(
-    twice: Pair,
+    one: dict[str, Path], another: dict[str, Path]
 ) -> None:
-    one, another = twice
     assert len(one) == 3
     assert {n: p.read_bytes() for n, p in one.items()} == {
         n: p.read_bytes() for n, p in another.items()
@@ -498,10 +479,8 @@ def test_two_builds_of_one_application_are_the_same_bytes(
 
 @needs_policy
 @needs_rpmlint
-def test_rpmlint_has_nothing_to_say_of_the_guest_book(
-    twice: Pair,
-) -> None:
-    assert complaints(*twice[0].values()) == []
+def test_rpmlint_has_nothing_to_say_of_the_guest_book(one: dict[str, Path]) -> None:
+    assert complaints(*one.values()) == []
 
 
 APACHE = shutil.which("apache2", path="/usr/sbin:/usr/bin") or shutil.which(
