@@ -504,16 +504,15 @@ class Ladder:
     def _own_boolean(
         self, name: str, denial: Denial, says: str, opens: str, *, weak: bool, verified: str = ""
     ) -> Fix:
+        how = f"setsebool -P {name} on."
+        if verified:
+            how += " Ask a policy first (--policy): the name is all that speaks for it."
         return Fix(
             "boolean",
             "boolean",
             f"boolean:{name}",
             says,
-            f"setsebool -P {name} on."
-            + (
-                " Ask a policy first (--policy): the name is all that speaks for it."
-                * bool(verified)
-            ),
+            how,
             grants=f"{name} = on",
             opens=(opens,),
             opens_count=self._count(name),
