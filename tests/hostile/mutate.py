@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 
-DOMAINS = "httpd_t init_t app.web_t postfix_smtpd_t container_t unconfined_t".split()
+DOMAINS = (
+    "httpd_t init_t app.web_t web-app.process postfix_smtpd_t container_t unconfined_t".split()
+)
 TYPES = "var_t tmp_t postgresql_port_t user_home_t shadow_t httpd_sys_content_t etc_t".split()
 CLASSES = "file dir sock_file tcp_socket process capability lnk_file filesystem newclass".split()
 PERMISSIONS = "read write open getattr execmem name_connect map dac_override newperm".split()
@@ -39,6 +41,7 @@ FRAGMENTS = [
     "0x",
     "FF",
     "\xff",
+    "\\_",
     "\xe2\x80\x9d",
     "=3D",
     "&quot;",
@@ -93,11 +96,20 @@ def record(rng: random.Random) -> str:
     body = f"avc:  {verdict}  {{ {perms} }} for  {' '.join(fields)}"
     if user:
         body = f"pid=7 uid=81 auid=1 ses=1 subj=a:b:c:s0 msg='{body}  exe=\"/usr/bin/dbus\"'"
-    return (
-        heading(rng, "USER_AVC" if user else "AVC", dated)
-        + body
-        + rng.choice(["\n"] * 9 + ["\r\n"])
-    )
+    text = heading(rng, "USER_AVC" if user else "AVC", dated) + body
+    if rng.random() < 0.06:
+        text = shown(rng, text)
+    return text + rng.choice(["\n"] * 9 + ["\r\n"])
+
+
+def shown(rng: random.Random, text: str) -> str:
+    """A record as people show it: wrapped in a mail or a comment."""
+    text = text.lstrip(" >#")
+    mark = rng.choice(["> ", "# ", "> > ", "#"])
+    words = text.split(" ")
+    begin = next(i for i, word in enumerate(words) if word.endswith("avc:"))
+    at = rng.randrange(begin + 1, len(words))
+    return f"{mark}{' '.join(words[:at])}\n{mark}{' '.join(words[at:])}"
 
 
 def heading(rng: random.Random, kind: str, dated: bool) -> str:
@@ -124,6 +136,8 @@ def heading(rng: random.Random, kind: str, dated: bool) -> str:
             f"/var/log/audit/audit.log:12:type={kind} msg=audit({raw}): ",
             f"12:type={kind} msg=audit({raw}): ",
             f"> type={kind} msg=audit({raw}): ",
+            f"  # type={kind} msg=audit({raw}): ",
+            f"Jun  9 15:55:50 web1 audit: <audit-{number}> ",
         ]
     )
 

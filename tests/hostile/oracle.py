@@ -15,6 +15,7 @@ LOWER = set(string.ascii_lowercase)
 WORD = LOWER | set(string.digits) | {"_"}
 IDENT = WORD | set(string.ascii_uppercase) | {"."}
 USER = IDENT | {"-"}
+NUMBERED = {"<audit-1400>": "AVC", "<audit-1107>": "USER_AVC"}
 VECTOR = ("scontext", "tcontext", "tclass", "permissive")
 BARE = set("comm path name exe cwd cmdline key_desc kmod ocomm srawcon trawcon".split())
 KEYS = (
@@ -51,9 +52,10 @@ def readings(piece: str, limit: int = 4) -> set[Vector]:
     found = set()
     for first in range(len(lines)):
         for last in range(first, min(len(lines), first + limit + 1)):
+            rest = [plain(line, lines[first]) for line in lines[first + 1 : last + 1]]
             for gaps in product((" ", ""), repeat=last - first):
                 text = lines[first]
-                for gap, line in zip(gaps, lines[first + 1 : last + 1], strict=True):
+                for gap, line in zip(gaps, rest, strict=True):
                     text = (
                         text.rstrip(" \t\\") + gap + line.strip()
                         if gap
@@ -65,6 +67,16 @@ def readings(piece: str, limit: int = 4) -> set[Vector]:
                     except No:
                         continue
     return found
+
+
+def plain(line: str, first: str) -> str:
+    """``line`` without the marks of a mail or a comment, where ``first`` begins with the same."""
+    marks = [text[: len(text) - len(text.lstrip(" \t>#"))] for text in (first, line)]
+    one, other = ("".join(c for c in m if c in ">#") for m in marks)
+    if not one or one != other:
+        return line
+    end = max(marks[1].rfind(">"), marks[1].rfind("#")) + 1
+    return line[end:].removeprefix(" ")
 
 
 def starts(text: str) -> list[int]:
@@ -189,7 +201,7 @@ def heading(head: str, quoted: bool) -> bool:
         elif tail.strip(" ") != ":":
             raise No
         dated = check_stamp(stamp)
-        words = before.replace("msg=", "").split()
+        words = before.replace("msg=", "").lstrip(" \t>#").split()
         kind = words[-1] if words else ""
         if kind.startswith("type="):
             kind = kind[5:]
@@ -210,13 +222,14 @@ def heading(head: str, quoted: bool) -> bool:
             if quoted and (untimed[0] == "type=AVC" or not words[start + 1].startswith("pid=")):
                 raise No
             return False
+        words = [NUMBERED.get(word, word) for word in words]
         if quoted or (words and words[-1] in ("AVC", "USER_AVC")):
             named = [w for w in words if w in ("AVC", "USER_AVC")]
-            alone = text.lstrip(" \t>`") in ("AVC", "1:AVC")
+            alone = text.lstrip(" \t>#`") in ("AVC", "1:AVC")
             if not named or not ("audit[" in text or "audit:" in text or alone):
                 raise No
             kind = named[0]
-            before = text[: text.index(named[0])]
+            before = " ".join(words[: words.index(kind)])
     if quoted and kind not in ("USER_AVC", "1107", "UNKNOWN[1107]"):
         raise No
     if len(before.strip()) > 1000 or '"' in before or "'" in before:
@@ -261,6 +274,12 @@ def split_pairs(text: str, dated: bool) -> dict[str, str]:
             at += 1
         if at == len(text):
             return pairs
+        dots = text[at:].partition(" ")[0]
+        if dots in ("...", "[...]") and not dated and not set(VECTOR[:3]) & set(pairs):
+            at += len(dots)
+            if at == len(text):
+                raise No
+            continue
         equals = text.find("=", at)
         if equals < 0:
             raise No
@@ -313,6 +332,10 @@ def check_context(text: str) -> None:
     parts = text.split(":", 3)
     if len(parts) < 3:
         raise No
+    block, dot, inner = parts[2].partition(".")
+    if "-" in block and block[:1].isalpha() and inner[:1] not in {*string.digits, ".", ""}:
+        # Only the name of a block may have hyphens.
+        parts[2] = block.replace("-", "_") + dot + inner
     for part, allowed in zip(parts, (USER, IDENT, IDENT), strict=False):
         if not part or not set(part) <= allowed or part[0] in string.digits + ".-":
             raise No

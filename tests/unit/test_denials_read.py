@@ -135,8 +135,14 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         "Nov 14 22:13:20 audit[10]: AVC " + AVC.split("): ")[1],
         "[   10.779755] web1 audit[10]: AVC " + AVC.split("): ")[1],
         "kernel: audit: type=1400 " + AVC.removeprefix("type=AVC msg="),
+        "  # " + AVC,
+        "# > " + AVC.replace(" scontext", "\n# > scontext").replace("var_run_t", "var_\n# > run_t"),
+        "> " + AVC.replace(" tclass", "\n> tclass"),
+        "#" + AVC.replace("for  pid", "for\n#  pid"),
+        AVC.replace("pid=10 ", "... ").replace("dev=", "[...] dev="),
+        "Nov 14 22:13:20 web1 audit: <audit-1400> " + AVC.split("): ")[1],
     ],
-    ids=range(39),
+    ids=range(45),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))
@@ -165,13 +171,20 @@ def test_forms_of_one_denial_say_the_same(log, form):
         ("a denial: " + AVC, "inside other text"),
         ("web1 somebody: AVC " + AVC.split("): ")[1], "inside other text"),
         (AVC.replace("system_u", "system\\_u", 1), "is no context"),
+        (AVC.replace("_", "\\_"), "take them out"),
+        (AVC.replace("system_u:object_r", "... system_u:object_r"), "belongs to no field"),
+        (AVC.replace("tcontext", "... tcontext"), "belongs to no field"),
+        (AVC.replace("httpd_t", "my-app_t"), "scontext is no context"),
+        (AVC.replace("httpd_t", "my-app.-x"), "scontext is no context"),
+        ("# " + AVC.replace(" tclass", "\n> tclass"), "tclass missing"),
+        ("#x " + AVC, "inside other text"),
         ("Nov 14 22:13:20 web1 audit[10]:AVC " + AVC.split("): ")[1], "inside other text"),
         ("x" + AVC.replace("type=AVC msg=audit(1700000000.123:42): ", ""), "inside other text"),
         (OTHER.replace('"root"', '"avc:  denied  { read } for"'), "inside a record of type"),
         (AVC.replace("denied", "den\x00ied"), "control characters"),
         (AVC.replace("tclass=sock_file permissive=0\n", "tclass=fil") + AVC, "runs into"),
     ],
-    ids=range(20),
+    ids=range(27),
 )
 def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     reading = log(OTHER + line)
@@ -179,6 +192,17 @@ def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     assert sum(group.count for group in reading.groups) == line.count("permissive=0\n" + "x") + (
         reason == "runs into"
     )
+
+
+def test_a_block_of_cil_may_have_hyphens_in_its_name(log):
+    denial = only(log(AVC.replace("httpd_t", "web-app.process")))
+    assert denial.source.type == "web-app.process"
+
+
+def test_records_of_an_event_that_are_quoted_and_wrapped_are_joined(log):
+    wrapped = SYSCALL.replace(" exe=", "\nexe=") + CWD + AVC + PATH.replace(" inode", "\ninode")
+    denial = only(log("".join(f"# {line}\n" for line in wrapped.splitlines())))
+    assert (denial.exe, denial.path) == ("/usr/bin/python3.11", "/srv/site/run/app.sock")
 
 
 def test_two_records_in_one_line_are_two_records(log):

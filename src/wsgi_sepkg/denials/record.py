@@ -63,6 +63,8 @@ CAPABILITIES = (
     "wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore"
 ).split()
 
+# What is decided, and becomes policy.
+VECTOR = ("scontext", "tcontext", "tclass")
 # Fields that hold names chosen by users; ausearch -i writes them without quotes, spaces and all.
 TEXTS = frozenset(
     "comm path name exe cwd proctitle cmdline key_desc kmod ocomm srawcon trawcon".split()
@@ -80,11 +82,13 @@ _DATE = (
     r"(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|[^\s\d\[\]=:\"']{2,12} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?)"
 )
+# Somebody else's words in a mail, or a comment of a script: the mark stands before every line.
+_MARK = r"[ \t]*(?:[>#] ?){0,8}"
 # What grep, a mail program or Markdown put before a line; what a shipper or journalctl (with
 # -o cat, short-monotonic or --no-hostname) leaves of the usual date, host and tag. Nothing that a
 # user can write into a log of the system stands before a record in these places.
 _PREFIX = re.compile(
-    r"[ \t]*(?:> ?){0,8}(?P<tick>`{0,3})"
+    rf"{_MARK}(?P<tick>`{{0,3}})"
     r"(?:\d{1,9}:|[A-Za-z0-9_./-]{1,255}:(?:\d{1,9}:)?(?=type=|node=|host=))?"
     r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}),? +)*"
     r"(?:<\d{1,3}>)?"
@@ -105,8 +109,9 @@ _TYPED = re.compile(
 )
 # What is left when the time was taken out of a record before it was shown.
 _UNTIMED = re.compile(r"type=(AVC|USER_AVC) (?=avc: |pid=\d+ )")
-_JOURNAL = re.compile(r"([A-Z][A-Z0-9_]*) ")
-_JOURNAL_ALONE = re.compile(r"(AVC) (?=avc: )")
+# journald names the types that it does not know by their number.
+_JOURNAL = re.compile(r"(?:<audit-(\d{4})>|([A-Z][A-Z0-9_]*)) ")
+_JOURNAL_ALONE = re.compile(r"()(AVC) (?=avc: )")
 _OLD = re.compile(r"audit\((?P<event>[^()]{1,80})\): ?(?=avc: )")
 # setroubleshoot (audit_data.py) writes the milliseconds without the zeros in front.
 _RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{1,3}):(\d{1,20})")
@@ -131,8 +136,11 @@ _CURLY = re.compile(
 _TOKEN = re.compile(r"[^ \"]+(?= |$)")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+~,()\[\]%*#=?!^$|{}-]*")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+")
+# CIL lets a name hold a hyphen (udica calls a block after its container: web-app.process). Without
+# a block in front it is refused: it may be what a hyphenated line has left.
 _CONTEXT = re.compile(
-    r"([A-Za-z_][A-Za-z0-9_.-]*):([A-Za-z_][A-Za-z0-9_.]*):([A-Za-z_][A-Za-z0-9_.]*)(?::(.+))?"
+    r"([A-Za-z_][A-Za-z0-9_.-]*):([A-Za-z_][A-Za-z0-9_.]*)"
+    r":((?:[A-Za-z_][A-Za-z0-9_-]*\.)?[A-Za-z_][A-Za-z0-9_.]*)(?::(.+))?"
 )
 _CATEGORIES = r"(?::c\d{1,5}(?:[.,]c\d{1,5})*)?"
 _LEVEL = re.compile(rf"s\d{{1,5}}{_CATEGORIES}(?:-s\d{{1,5}}{_CATEGORIES})?")
@@ -141,6 +149,8 @@ _TRANSLATED = re.compile(r"(?:s\d{1,5}:)?[A-Z][A-Za-z0-9_.,:-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1c\x1e\x1f\x7f]")
 _NUMBER = re.compile(r"\d{1,20}")
 _BLOTTED = re.compile(r"\.{3}|[xXYZN#*]{2,20}")
+# Fields that somebody left out before showing the record.
+_LEFT_OUT = re.compile(r" +(?:\.{3}|\[\.{3}\])(?= )")
 # auditd's enrichment of a user's message, without the character 0x1d that a terminal swallows or
 # less shows as two.
 _ENRICHED = re.compile(r"'(?: |\^\])?(?:(?:UID|AUID|SAUID|GID|OUID|ID)=\"[^\"']*\" ?)+$")
@@ -168,7 +178,8 @@ def head(line: str) -> Head | None:
         return Head(untimed[1], host, "", _dated(date), False, line[untimed.end() :])
     named = _JOURNAL.match(line, at) if tag == "audit" else _JOURNAL_ALONE.match(line, at)
     if named and (tag == "audit" or not tag):
-        return Head(named[1], host, "", _dated(date), False, line[named.end() :])
+        kind = named[2] or NUMBERS.get(named[1], named[1])
+        return Head(kind, host, "", _dated(date), False, line[named.end() :])
     old = _OLD.match(line, at)
     if old and tag in (None, "kernel") and not node:
         stamp, interpreted = _stamp(old["event"])
@@ -220,7 +231,8 @@ def unhex(value: str) -> str:
 def fields(body: str, interpreted: bool) -> dict[str, str]:
     """Read ``key=value`` pairs, in their order; values keep their quotes.
 
-    Raises Malformed for text between the fields and for a field that is said twice.
+    Dots may stand for fields in front of the contexts: those name the object and the program.
+    Raises Malformed for other text between the fields and for a field that is said twice.
     """
     found: dict[str, str] = {}
     body = " " + body.rstrip(" ")
@@ -228,6 +240,10 @@ def fields(body: str, interpreted: bool) -> dict[str, str]:
     while at < len(body):
         key = _KEY.match(body, at)
         if key is None:
+            left_out = _LEFT_OUT.match(body, at)
+            if left_out and not interpreted and found.keys().isdisjoint(VECTOR):
+                at = left_out.end()
+                continue
             raise Malformed("text that belongs to no field")
         at = key.end()
         value = _QUOTED.match(body, at) or _CURLY.match(body, at)
@@ -310,6 +326,18 @@ class Decision:
     rest: dict[str, str]
 
 
+def mark(line: str) -> str:
+    """What a mail program or an editor put before ``line``, and before those that it goes on in."""
+    found = re.match(_MARK, line)
+    return found[0].strip() if found else ""
+
+
+def unmarked(line: str, mark: str) -> str:
+    """``line`` without ``mark``, where it begins with it."""
+    found = re.match(_MARK, line) if mark else None
+    return line[found.end() :] if found and found[0].strip() == mark else line
+
+
 def is_decision(body: str) -> bool:
     """Whether ``body`` holds an access decision, sound or broken, and no notice."""
     return re.search(r"avc:\s+received ", body) is None
@@ -319,6 +347,8 @@ def decision(body: str, interpreted: bool) -> Decision:
     """Read ``avc: denied { ... } for ...``. Raises Malformed."""
     if _CONTROL.search(body):
         raise Malformed("control characters")
+    if "\\_" in body and body.count("\\_") == body.count("_"):
+        raise Malformed("Markdown put a backslash before each underscore: take them out (\\_ is _)")
     found = _DECISION.match(body)
     if found is None:
         raise Malformed("not of the form avc: denied { permissions } for")
@@ -329,7 +359,7 @@ def decision(body: str, interpreted: bool) -> Decision:
     if not all(_PERMISSION.fullmatch(p) for p in permissions):
         raise Malformed("a permission that is no name")
     rest = fields(body[found.end() :].strip(" "), interpreted)
-    missing = [key for key in ("scontext", "tcontext", "tclass") if key not in rest]
+    missing = [key for key in VECTOR if key not in rest]
     if missing:
         raise Malformed(f"{' and '.join(missing)} missing: the record is cut or incomplete")
     source = context("scontext", rest.pop("scontext"))

@@ -372,7 +372,7 @@ class Scanner:
             self._notice(head, begin)
             return
         try:
-            decided = self._whole(head, glued, following)
+            decided = self._whole(head, glued, following, record.mark(piece))
         except Malformed as exc:
             self.tally.reject(self._origin(begin), str(exc))
             return
@@ -399,8 +399,10 @@ class Scanner:
             return
         self.tally.put(pile, digest, self._joined(head, decided, begin))
 
-    def _whole(self, head: Head, glued: bool, following: int | None) -> Decision:
-        """The decision of ``head``, with the lines that it was wrapped into. Raises Malformed."""
+    def _whole(self, head: Head, glued: bool, following: int | None, mark: str) -> Decision:
+        """The decision of ``head``, with the lines that it was wrapped into; ``mark`` stands before
+        each of them. Raises Malformed.
+        """
         body, enriched, _ = head.body.partition("\x1d")
         if glued and not body.endswith(("permissive=0", "permissive=1", "'")):
             raise Malformed("runs into the next record")
@@ -409,6 +411,7 @@ class Scanner:
         failure = Malformed("wrapped over too many lines")
         for attempt in range(12):
             line, after = ("", 0) if at is None or at >= len(self.buf) else self._text(at)
+            line = record.unmarked(line, mark)
             try:
                 found = _decide(head, body)
                 self._check_end(found, at is None or at <= len(self.buf), line)
@@ -471,6 +474,7 @@ class Scanner:
                     if at >= len(self.buf):
                         break
                     more, at = self._text(at)
+                    more = record.unmarked(more, record.mark(piece))
                     if _START.match(more):
                         break
                     body += " " + more.strip()
