@@ -392,3 +392,64 @@ def test_the_socket_of_another_process_is_no_port() -> None:
     assert own.fixes[0].id == "own-sockets-and-pipes"
     port = FEDORA.answer(denial("redis_t port_t:tcp_socket name_connect port=9999 comm=redis"))
     assert [fix.id for fix in port.fixes if not fix.weak] == ["rung:port"]
+
+
+def test_a_capability_that_is_a_services_work_goes_before_doing_without_it() -> None:
+    """With a waiver; not one that a look at others asks for, nor one of an application."""
+    work = FEDORA.answer(denial("systemd_notify_t systemd_notify_t:capability sys_admin comm=x"))
+    assert [fix.id for fix in work.fixes[:2]] == ["rung:waiver", "works-without-it"]
+    assert work.refused
+    for text in (
+        "systemd_notify_t systemd_notify_t:capability sys_ptrace comm=x",
+        "myapp_t myapp_t:capability sys_admin comm=x",
+    ):
+        assert FEDORA.answer(denial(text)).fixes[0].id != "rung:waiver"
+
+
+def test_the_root_of_a_namespace_is_not_relabelled() -> None:
+    root = denial("systemd_resolved_t tmpfs_t:dir watch path=/ comm=systemd-resolve")
+    assert "rung:label" not in {fix.id for fix in FEDORA.answer(root).fixes}
+    other = replace(root, path="/root")
+    assert "rung:label" in {fix.id for fix in FEDORA.answer(other).fixes}
+
+
+def test_a_domain_that_the_facts_do_not_have_is_told_by_its_program() -> None:
+    """What the parts of one program pass to each other was not left open by chance."""
+    text = "{}_t sshd_t:tcp_socket read comm=x role=system_r"
+    assert not FEDORA.names.has_type("sshd_newest_t")
+    parts = FEDORA.answer(denial(text.format("sshd_newest")))
+    assert "inherited-descriptor" not in {fix.id for fix in parts.fixes}
+    others = FEDORA.answer(denial(text.format("other_newest")))
+    assert others.fixes[0].id == "inherited-descriptor"
+
+
+def test_only_sockets_with_ports_have_ranges_of_them() -> None:
+    text = "testping_t port_t:{} name_bind name=x comm=ping"
+    assert FEDORA.answer(denial(text.format("icmp_socket"))).fixes[0].kind == "allow"
+    assert "allow" not in {f.kind for f in FEDORA.answer(denial(text.format("udp_socket"))).fixes}
+
+
+def test_a_look_at_a_disk_reveals_nothing_and_reading_it_is_refused() -> None:
+    text = "container_t fixed_disk_device_t:blk_file {} path=/dev/sda2 comm=lsof"
+    assert FEDORA.answer(denial(text.format("getattr"))).fixes[0].id == "only-looked"
+    assert FEDORA.answer(denial(text.format("getattr,read"))).fixes[0].kind == "deny"
+
+
+def test_a_stat_is_a_look_of_those_who_look_at_everything_and_a_first_step_of_others() -> None:
+    text = "{} boltd_var_run_t:file getattr path=/run/boltd/x comm={}"
+    assert FEDORA.answer(denial(text.format("accountsd_t", "lsof"))).fixes[0].kind == "dontaudit"
+    step = FEDORA.answer(denial(text.format("accountsd_t", "accounts-daemon")))
+    assert [step.fixes[0].kind, "may-only-have-looked" in {f.id for f in step.fixes}] == [
+        "allow",
+        True,
+    ]
+
+
+def test_the_terminal_is_for_who_was_started_by_hand() -> None:
+    text = "gpsd_t user_devpts_t:chr_file read,write path=/dev/pts/0 comm=gpsd"
+    assert FEDORA.answer(denial(text)).fixes[0].id == "inherited-terminal"
+    by_hand = FEDORA.answer(denial(f"{text} session=unconfined_r"))
+    assert [fix.id for fix in by_hand.fixes[:2]] == [
+        "terminal-of-who-started-it",
+        "terminal-that-it-may-do-without",
+    ]

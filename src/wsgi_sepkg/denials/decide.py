@@ -39,6 +39,7 @@ _NO_WORDS = frozenset(
 _BY_ITS_NAME = "by its name: no policy was asked"
 _GENERIC_STEMS = frozenset({"", "user", "system", "var", "admin", "staff", "sysadm", "etc", "usr"})
 
+_PAST_MODES = frozenset({"dac_override", "dac_read_search"})
 # Classes whose target is a process when the target's role is not object_r.
 _READ = frozenset({"search", "getattr", "read", "open", "ioctl", "lock", "map", "watch"})
 _WRITE = frozenset(
@@ -273,12 +274,17 @@ class Ladder:
         ):
             return False
         owner = self.names.owner(denial.source.type)
-        if entry.other_module and owner and owner == self.names.owner(denial.target.type):
-            return False
         short = stem(denial.source.type).partition("_")[0]
+        if entry.other_module:
+            # A domain that is newer than the facts is told by the name of its program.
+            theirs = self.names.owner(denial.target.type)
+            if owner == theirs if owner else short == stem(denial.target.type).partition("_")[0]:
+                return False
         if entry.own_type and not denial.target.type.startswith(f"{short}_"):
             return False
         if entry.base_domain is not None and entry.base_domain != bool(owner):
+            return False
+        if entry.session is not None and entry.session != (denial.source.role != "system_r"):
             return False
         if entry.unless_own and self._has_own(entry.unless_own, denial):
             return False
@@ -351,6 +357,8 @@ class Ladder:
             return
         if not self.knowledge.member("files", denial.tclass):
             return
+        if denial.path == "/":
+            return  # The root of some namespace or image: the host's has a label from the start.
         expected = self.names.expected(denial.path, denial.tclass)
         member = self.knowledge.member
         if not expected or self.names.real(expected) == self.names.real(actual):
@@ -766,7 +774,7 @@ class Ladder:
             return f"{target} is every file without a label"
         if asked & {"execmem", "execstack", "execheap"}:
             return "memory that is written and then run is how an exploit stays"
-        powers = {"dac_override", "dac_read_search", "sys_admin", "sys_ptrace", "sys_module"}
+        powers = {*_PAST_MODES, "sys_admin", "sys_ptrace", "sys_module"}
         web = self.knowledge.among(["@web", "@script", "@container"], denial.source.type)
         # In a user namespace the capability ends where the namespace does.
         if asked & powers and (web or not denial.tclass.endswith("_userns")):
@@ -783,7 +791,8 @@ class Ladder:
         walks = walks or (asked <= {"getattr", "read"} and denial.tclass == "lnk_file")
         if member("base", target) and not walks:
             return f"{target} is what lies in a place until it gets a label of its own"
-        if member("wide-ports", target):
+        # A socket without ports, as one of ICMP, is asked by its number all the same.
+        if member("wide-ports", target) and member("net-sockets", denial.tclass):
             return f"{target} is a whole range of ports"
         return ""
 
@@ -810,6 +819,11 @@ class Ladder:
         charged = secret and bool(self.names.owner(denial.source.type))
         if not (own or charged) or web or denial.granted or not self._never(denial):
             return
+        # A capability that a service of the host asks for is mostly its work: dontaudit is second.
+        # Not where it is asked for by a look at others (sys_ptrace), or for want of a file's mode.
+        work = own and bool(self.names.owner(denial.source.type))
+        work = work and self.knowledge.member("capabilities", denial.tclass)
+        work = work and not {"sys_ptrace", *_PAST_MODES} & set(denial.permissions)
         target = "self" if own else denial.target.type
         grants = [f"{denial.source.type} {target}:{denial.tclass} {p}" for p in denial.permissions]
         yield Fix(
@@ -821,7 +835,7 @@ class Ladder:
             "day, beside the [[allow]]. This program does not write either by itself.",
             grants=rule(denial),
             refs=("policy/refusals.toml",),
-            weak=True,
+            weak=not work,
         )
 
     def _nothing_known(self, denial: Denial) -> Fix:

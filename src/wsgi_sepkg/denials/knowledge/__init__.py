@@ -148,6 +148,8 @@ class Entry(_Data, frozen=True):
     """The base policy has a label of its own for the path."""
     base_domain: bool | None = None
     """The source is a domain of the base policy, or it is one of an application's own module."""
+    session: bool | None = None
+    """A person started the source by hand (its role is none of the system), or the system did."""
     unless_own: str = ""
     """Not where the target has a boolean of the source's own for that need (`OwnBoolean.id`)."""
     inherited: bool = False
