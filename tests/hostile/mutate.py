@@ -138,6 +138,7 @@ def heading(rng: random.Random, kind: str, dated: bool) -> str:
             f"> type={kind} msg=audit({raw}): ",
             f"  # type={kind} msg=audit({raw}): ",
             f"Jun  9 15:55:50 web1 audit: <audit-{number}> ",
+            f"Jun  9 15:55:50 <redacted> audit[7]: {kind} ",
         ]
     )
 

@@ -140,9 +140,10 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         "> " + AVC.replace(" tclass", "\n> tclass"),
         "#" + AVC.replace("for  pid", "for\n#  pid"),
         AVC.replace("pid=10 ", "... ").replace("dev=", "[...] dev="),
+        "Nov 14 22:13:20 <redacted> audit[10]: AVC " + AVC.split("): ")[1],
         "Nov 14 22:13:20 web1 audit: <audit-1400> " + AVC.split("): ")[1],
     ],
-    ids=range(45),
+    ids=range(46),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))

@@ -453,3 +453,18 @@ def test_the_terminal_is_for_who_was_started_by_hand() -> None:
         "terminal-of-who-started-it",
         "terminal-that-it-may-do-without",
     ]
+
+
+def test_a_person_is_no_service_without_a_domain() -> None:
+    """A peer in a person's session has the domain that it should have; one of a web server not."""
+    text = "{} unconfined_t:unix_stream_socket connectto path=/home/u/a.sock comm=x role={}"
+    session = FEDORA.answer(denial(text.format("svirt_t", "unconfined_r")))
+    assert "domain" not in {fix.kind for fix in session.fixes}
+    for source, role in (("svirt_t", "system_r"), ("httpd_t", "unconfined_r")):
+        assert FEDORA.answer(denial(text.format(source, role))).fixes[0].kind == "domain"
+
+
+def test_a_family_of_sockets_that_few_speak_is_a_services_own_choice() -> None:
+    text = "{0} {0}:netlink_iscsi_socket create comm=x"
+    assert FEDORA.answer(denial(text.format("iscsid_t"))).fixes[0].kind == "allow"
+    assert FEDORA.answer(denial(text.format("myapp_t"))).fixes[0].kind == "dontaudit"

@@ -284,8 +284,12 @@ class Ladder:
             return False
         if entry.base_domain is not None and entry.base_domain != bool(owner):
             return False
-        if entry.session is not None and entry.session != (denial.source.role != "system_r"):
-            return False
+        for asked_for, who in (
+            (entry.session, denial.source),
+            (entry.peer_session, denial.target),
+        ):
+            if asked_for is not None and asked_for != (who.role not in ("system_r", "object_r")):
+                return False
         if entry.unless_own and self._has_own(entry.unless_own, denial):
             return False
         if _HANDLE.fullmatch(denial.path) and entry.kind in ("relabel", "fcontext"):

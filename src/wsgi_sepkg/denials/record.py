@@ -86,13 +86,15 @@ _DATE = (
 _MARK = r"[ \t]*(?:[>#] ?){0,8}"
 # What grep, a mail program or Markdown put before a line; what a shipper or journalctl (with
 # -o cat, short-monotonic or --no-hostname) leaves of the usual date, host and tag. Nothing that a
-# user can write into a log of the system stands before a record in these places.
+# user can write into a log of the system stands before a record in these places. A host in angle
+# brackets is one that somebody took out.
 _PREFIX = re.compile(
     rf"{_MARK}(?P<tick>`{{0,3}})"
     r"(?:\d{1,9}:|[A-Za-z0-9_./-]{1,255}:(?:\d{1,9}:)?(?=type=|node=|host=))?"
     r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}),? +)*"
     r"(?:<\d{1,3}>)?"
-    rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}) (?P<tag>[A-Za-z0-9_./@-]{{1,64}})"
+    rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}|<[A-Za-z_-]{{1,40}}>) "
+    r"(?P<tag>[A-Za-z0-9_./@-]{1,64})"
     r"(?:\[\d+\])?:(?: |(?![A-Z]))"
     rf"|(?:(?P<date2>{_DATE}) |\[ {{0,8}}\d{{1,8}}\.\d{{6}}\] )?"
     r"(?:(?P<host2>[A-Za-z0-9_.-]{1,255}) )?"

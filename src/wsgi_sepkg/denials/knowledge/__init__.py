@@ -150,6 +150,8 @@ class Entry(_Data, frozen=True):
     """The source is a domain of the base policy, or it is one of an application's own module."""
     session: bool | None = None
     """A person started the source by hand (its role is none of the system), or the system did."""
+    peer_session: bool | None = None
+    """The same of the target, which is another process."""
     unless_own: str = ""
     """Not where the target has a boolean of the source's own for that need (`OwnBoolean.id`)."""
     inherited: bool = False
