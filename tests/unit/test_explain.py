@@ -13,9 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from denial_examples import denial
 
 from wsgi_sepkg.denials import grounds, read
-from wsgi_sepkg.denials.decide import Ladder, stem
+from wsgi_sepkg.denials.decide import Ladder
 from wsgi_sepkg.denials.explain import explain
 from wsgi_sepkg.denials.grounds import Names, Policy, Verdict, choose
+from wsgi_sepkg.denials.ladder.signs import stem
 from wsgi_sepkg.errors import UsageError
 from wsgi_sepkg.report import explanation as report
 from wsgi_sepkg.targets import load

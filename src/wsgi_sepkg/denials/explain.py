@@ -8,9 +8,10 @@ from pathlib import Path
 
 from wsgi_sepkg import targets
 from wsgi_sepkg.denials import grounds
-from wsgi_sepkg.denials.decide import Answer, Fix, Ladder
+from wsgi_sepkg.denials.decide import Ladder
 from wsgi_sepkg.denials.expand import Expander
 from wsgi_sepkg.denials.grounds import Policy
+from wsgi_sepkg.denials.ladder.fixes import Answer, Fix
 from wsgi_sepkg.denials.model import Group, Reading
 from wsgi_sepkg.errors import UsageError
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from wsgi_sepkg.denials import changes, grounds
 from wsgi_sepkg.denials.changes import Edit, NoChange
-from wsgi_sepkg.denials.decide import Answer, Ladder
+from wsgi_sepkg.denials.decide import Ladder
 from wsgi_sepkg.denials.expand import Expander
+from wsgi_sepkg.denials.ladder.fixes import Answer
 from wsgi_sepkg.denials.model import Denial, Group, Reading
 from wsgi_sepkg.denials.replay import Replayed, Vector, granted, modules_in, replay
 from wsgi_sepkg.package.tree import Tree, generate

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import json
 
-from wsgi_sepkg.denials.decide import Fix
 from wsgi_sepkg.denials.explain import Explained, Explanation
+from wsgi_sepkg.denials.ladder.fixes import Fix
 from wsgi_sepkg.report import counted
 
 
