@@ -469,3 +469,11 @@ def test_a_family_of_sockets_that_few_speak_is_a_services_own_choice() -> None:
     text = "{0} {0}:netlink_iscsi_socket create comm=x"
     assert FEDORA.answer(denial(text.format("iscsid_t"))).fixes[0].kind == "allow"
     assert FEDORA.answer(denial(text.format("myapp_t"))).fixes[0].kind == "dontaudit"
+
+
+def test_a_ring_is_the_programs_own_and_a_handle_of_a_process_was_passed() -> None:
+    text = "virtqemud_t {}:{} use path=anon_inode:[{}] comm=x"
+    ring = FEDORA.answer(denial(text.format("io_uring_t", "anon_inode", "io_uring")))
+    assert ring.fixes[0].kind == "allow"
+    passed = FEDORA.answer(denial(text.format("sshd_t", "fd", "pidfd") + " role=system_r"))
+    assert passed.fixes[0].kind == "none"
