@@ -477,3 +477,10 @@ def test_a_ring_is_the_programs_own_and_a_handle_of_a_process_was_passed() -> No
     assert ring.fixes[0].kind == "allow"
     passed = FEDORA.answer(denial(text.format("sshd_t", "fd", "pidfd") + " role=system_r"))
     assert passed.fixes[0].kind == "none"
+
+
+def test_a_type_of_a_cil_block_is_said_to_be_one() -> None:
+    text = "{} mysqld_port_t:tcp_socket name_connect port=3306 comm=mysql"
+    notes = FEDORA.answer(denial(text.format("web-app.process"))).notes
+    assert any("CIL block web-app" in note for note in notes)
+    assert not any("CIL" in note for note in FEDORA.answer(denial(text.format("myapp_t"))).notes)

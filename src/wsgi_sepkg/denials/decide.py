@@ -126,6 +126,12 @@ class Ladder(Labels):
         for type_ in (denial.source.type, denial.target.type):
             if not self.names.has_type(type_):
                 yield f"{type_} is not in the base policy of {self.names.target.name}"
+            if "." in type_:
+                block = type_.rpartition(".")[0]
+                yield (
+                    f"{type_} stands in the CIL block {block} (udica writes one for a container): "
+                    "no module in policy language can name it; its rules belong into that block"
+                )
         differ = [word for word in ("role", "user") if word in denial.constraints]
         if differ and denial.tclass == "process":
             yield (
