@@ -12,6 +12,8 @@ import pytest
 import zstandard
 
 from wsgi_sepkg.denials import Denial, Reading, read
+from wsgi_sepkg.denials.scan import Scanner
+from wsgi_sepkg.denials.tally import Tally
 
 AVC = (
     'type=AVC msg=audit(1700000000.123:42): avc:  denied  { write } for  pid=10 comm="gunicorn" '
@@ -198,6 +200,37 @@ def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
 def test_a_block_of_cil_may_have_hyphens_in_its_name(log):
     denial = only(log(AVC.replace("httpd_t", "web-app.process")))
     assert denial.source.type == "web-app.process"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        # libsepol begins a name with a letter.
+        AVC.replace("httpd_t", "_web-app.process"),
+        # Somebody's mark begins a line, and none the record: it may be a word of the record.
+        *(
+            AVC.replace("1700000000.123:42)", "01/09/2024 11:12:13.123:42) ")
+            .replace('comm="gunicorn" ', f"comm=gunicorn\n{mark}")
+            .replace('"', "")
+            for mark in ("#", "> ")
+        ),
+    ],
+)
+def test_a_name_that_is_not_sure_is_refused(log, spoilt):
+    reading = log(spoilt)
+    assert (reading.groups, reading.rejected_count) == ((), 1)
+
+
+def test_a_record_that_goes_on_behind_a_block_keeps_its_end(monkeypatch):
+    monkeypatch.setattr("wsgi_sepkg.denials.scan.REACH", len("permissive=1\n----"))
+    tally = Tally()
+    scanner = Scanner(tally, "log")
+    # The first block is searched up to here, and what follows is in it.
+    for block in (AVC.replace("permissive=0", "") + "permissive=1\n----", "\n"):
+        scanner.feed(block.encode())
+    scanner.finish()
+    tally.settle("log")
+    assert only(tally.reading()).permissive is True
 
 
 def test_records_of_an_event_that_are_quoted_and_wrapped_are_joined(log):

@@ -142,7 +142,7 @@ _HEX = re.compile(r"(?:[0-9A-F]{2})+")
 # a block in front it is refused: it may be what a hyphenated line has left.
 _CONTEXT = re.compile(
     r"([A-Za-z_][A-Za-z0-9_.-]*):([A-Za-z_][A-Za-z0-9_.]*)"
-    r":((?:[A-Za-z_][A-Za-z0-9_-]*\.)?[A-Za-z_][A-Za-z0-9_.]*)(?::(.+))?"
+    r":((?:[A-Za-z][A-Za-z0-9_-]*\.)?[A-Za-z_][A-Za-z0-9_.]*)(?::(.+))?"
 )
 _CATEGORIES = r"(?::c\d{1,5}(?:[.,]c\d{1,5})*)?"
 _LEVEL = re.compile(rf"s\d{{1,5}}{_CATEGORIES}(?:-s\d{{1,5}}{_CATEGORIES})?")

@@ -209,7 +209,8 @@ class Scanner:
         at = find(b"=AVC", start, end)
         while at >= 0:
             begin = at - 4
-            m = match(buf, begin, end)
+            # Not bounded by ``end``: behind it stands what the record may go on with.
+            m = match(buf, begin)
             if begin > start and buf[begin - 1] != 10:
                 begin = buf.rfind(b"\n", start, begin) + 1 or start
                 if m and not _HOSTS.fullmatch(buf, begin, m.start()):
@@ -419,7 +420,8 @@ class Scanner:
                 if attempt == 0:
                     failure = exc
                 message = _USER_MESSAGE.match(line) and "msg=" not in body
-                if not line or len(body) > 8192 or (_START.match(line) and not message):
+                other = record.mark(line) or (_START.match(line) and not message)
+                if not line or len(body) > 8192 or other:
                     break
                 more, enriched, _ = line.partition("\x1d")
                 body, at = _append(body, more), None if enriched else after
