@@ -7,13 +7,14 @@ import uuid
 from pathlib import Path
 
 # The job's disk is found by its serial; its runner lies on it. All of it is systemd's to run: what
-# cloud-init runs itself would be in cloud-init's domain.
+# cloud-init runs itself would be in cloud-init's domain. The unit's name is one that no image has,
+# the built-in machine's own included.
 _USER_DATA = """\
 #cloud-config
 runcmd:
   - - systemd-run
     - --no-block
-    - --unit=machine-job
+    - --unit=wsgi-sepkg-try
     - /bin/sh
     - -ec
     - |
