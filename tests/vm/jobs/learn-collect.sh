@@ -1,15 +1,11 @@
 # A thin package is used while the web server's domain is permissive: what it needs is in the log.
 . ./lib.sh
+. ./learn-folders.sh
 set -u
 
 step install
 "${DNF[@]}" install ./guestbook-1*.rpm ./guestbook-selinux-*.rpm >"$OUT/install.log" 2>&1
-for folder in /var/lib/guestbook/db /var/lib/guestbook/media/.upload /var/cache/guestbook \
-    /var/log/guestbook; do
-    mkdir -p "$folder"
-done
-chown -R www-data:www-data /var/lib/guestbook /var/cache/guestbook /var/log/guestbook
-restorecon -R /var/lib/guestbook /var/cache/guestbook /var/log/guestbook
+folders
 
 step use
 # With a rule of its own the kernel adds the paths to each record.

@@ -1,11 +1,11 @@
 # The learned package, enforcing: every function, and the log of each.
 . ./lib.sh
+. ./learn-folders.sh
 set -u
 
 step install
 "${DNF[@]}" install ./guestbook-1*.rpm ./guestbook-selinux-*.rpm >"$OUT/install.log" 2>&1
-# The temporary folder of uploads lies inside of the media: the site makes it.
-install -d -o www-data -g www-data -m 2750 /var/lib/guestbook/media/.upload
+folders
 site_settings
 migrate >"$OUT/migrate.log" 2>&1
 serve

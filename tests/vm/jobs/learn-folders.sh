@@ -1,0 +1,9 @@
+# The folders that the site makes for the thin package, which knows of none; labels as the policy says.
+folders() {
+    for folder in /var/lib/guestbook/db /var/lib/guestbook/media/.upload /var/cache/guestbook \
+        /var/log/guestbook; do
+        mkdir -p "$folder"
+    done
+    chown -R www-data:www-data /var/lib/guestbook /var/cache/guestbook /var/log/guestbook
+    restorecon -R /var/lib/guestbook /var/cache/guestbook /var/log/guestbook
+}
