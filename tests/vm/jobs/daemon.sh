@@ -60,6 +60,8 @@ sed -i -e '/^WSGIImportScript/d' -e 's/ process-group=guestbook//' $conf
 restart embedded
 cp conf.kept $conf
 restart back
+# The first request loads the application, which may have taken longer than it waited.
+page back
 
 step policy-gone
 rpm -e --nodeps guestbook-selinux >"$OUT/policy-gone.log" 2>&1
