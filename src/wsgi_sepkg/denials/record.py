@@ -91,7 +91,7 @@ _MARK = r"[ \t]*(?:[>#] ?){0,8}"
 _PREFIX = re.compile(
     rf"{_MARK}(?P<tick>`{{0,3}})"
     r"(?:\d{1,9}:|[A-Za-z0-9_./-]{1,255}:(?:\d{1,9}:)?(?=type=|node=|host=))?"
-    r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}),? +)*"
+    r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}(?<!:)),? +)*"
     r"(?:<\d{1,3}>)?"
     rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}|<[A-Za-z_-]{{1,40}}>) "
     r"(?P<tag>[A-Za-z0-9_./@-]{1,64})"
@@ -103,7 +103,7 @@ _PREFIX = re.compile(
     r"(?:\[ {0,8}\d{1,8}\.\d{6}\](?:\[ {0,8}[TC]\d{1,8}\])? "
     r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] )?"
     r"(?:audit: )?"
-    r"(?:(?:host|node)=(?P<node2>[A-Za-z0-9_.:-]{1,255}),? +)?"
+    r"(?:(?:host|node)=(?P<node2>[A-Za-z0-9_.:-]{1,255}(?<!:)),? +)?"
 )
 _TYPED = re.compile(
     r"type=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "

@@ -48,7 +48,7 @@ _TAIL = re.compile(
 _MARKS = tuple(f"{mark}=".encode() for mark in join.MARKS)
 # Beside "=AVC", what may belong to a record that matters. Up to five bytes are found fastest.
 _NEEDLES = (b"avc:", b"X_ERR", b"MAC_", b"e=140")
-_HOSTS = re.compile(rb"(?:(?:host|node)=([A-Za-z0-9_.:-]{1,255}),? +)+")
+_HOSTS = re.compile(rb"(?:(?:host|node)=([A-Za-z0-9_.:-]{1,255}(?<!:)),? +)+")
 
 # Where another record begins; a wrapped record ends before it.
 _START = re.compile(
@@ -61,7 +61,9 @@ _USER_HEAD = re.compile(
     rb"type=USER_AVC (?:msg=audit\(|pid=\d)|(?:^|\n)[^\n=]*\baudit\[\d+\]: USER_AVC "
 )
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
-_GLUED = re.compile(r"(?:(?:host|node)=[A-Za-z0-9_.:-]{1,255} )?type=[A-Z_0-9]{1,40} msg=audit\(")
+_GLUED = re.compile(
+    r"(?:(?:host|node)=[A-Za-z0-9_.:-]{1,255}(?<!:) )?type=[A-Z_0-9]{1,40} msg=audit\("
+)
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
 _CANDIDATE = re.compile(
     r"avc:|type=(?:USER_)?AVC\b|type=1400\b|type=UNKNOWN\[1400\]|\]: (?:USER_)?AVC "
