@@ -25,11 +25,11 @@ demo: setup ## build the example application into RPMs and look inside
 	@tools/demo.sh
 
 test: setup ## everything that has to pass: lint, unit, integration, coverage
-	@rm -f .coverage .coverage.* .coverage-machine*
+	@rm -f $(measured)
 	$(lint_stages)
 	$(call stage,unit tests,$(BIN)/pytest tests/unit -n $(JOBS) $(cover))
 	@tools/side-by-side.sh 'integration tests' '$(integration_tests)' 'machine tests' '$(machine_tests)'
-	@COVERAGE_FILE=.coverage $(BIN)/coverage combine --quiet --append .coverage-machine
+	@$(BIN)/coverage combine --quiet --append .coverage-machine
 	$(call stage,coverage,$(BIN)/coverage report --skip-covered --fail-under=$(COVERAGE_MIN))
 	@printf '\n== all stages passed\n'
 
@@ -58,11 +58,12 @@ bench: setup ## measure, beside the peers
 	@$(BIN)/python benchmarks/run.py
 
 clean: ## remove what was built; .venv stays
-	@rm -rf out build dist .coverage .coverage.* .coverage-machine* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf out build dist $(measured) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Side by side; tests that share a boot stay together.
 side = -n $(JOBS) --dist loadgroup
+measured = .coverage .coverage.* .coverage-machine*
 cover = --cov=wsgi_sepkg --cov-report=
 # The machine has one core busy, so they go side by side; each notes in a file of its own what it
 # has run through.

@@ -31,5 +31,4 @@ cat "$kept"
 
 [ "$first" -eq 0 ] || printf '\n== "%s" failed with status %s\n' "$1" "$first" >&2
 [ "$second" -eq 0 ] || printf '\n== "%s" failed with status %s\n' "$3" "$second" >&2
-[ "$first" -ne 0 ] || exit "$second"
-exit "$first"
+exit $((first != 0 ? first : second))

@@ -241,6 +241,11 @@ def test_records_of_an_event_that_are_quoted_and_wrapped_are_joined(log):
     assert (denial.exe, denial.path) == ("/usr/bin/python3.11", "/srv/site/run/app.sock")
 
 
+def test_what_another_quotes_is_no_part_of_a_record_of_the_event(log):
+    plain = SYSCALL.partition(" exe=")[0]
+    assert only(log(f'{AVC}{plain}\n> exe="/usr/bin/other"\n')).exe == ""
+
+
 def test_two_records_in_one_line_are_two_records(log):
     reading = log(SYSCALL.rstrip() + " " + AVC.rstrip() + " " + AVC)
     assert reading.denied == 2

@@ -14,6 +14,7 @@ from typing import Any
 
 from wsgi_sepkg.denials.knowledge import Knowledge
 from wsgi_sepkg.denials.ladder.fixes import Fix
+from wsgi_sepkg.denials.ladder.signs import stem
 from wsgi_sepkg.denials.model import Denial, Group
 from wsgi_sepkg.project.names import path_entries
 from wsgi_sepkg.project.schema import Description
@@ -191,8 +192,6 @@ def _file_context(word: str, denial: Denial) -> list[tuple[str, Any]]:
 
 def _service_of(denial: Denial, knowledge: Knowledge) -> str:
     words = {"mysqld": "mysql", "memcached": "memcached", "slapd": "ldap"}
-    from wsgi_sepkg.denials.ladder.signs import stem
-
     name = stem(denial.target.type)
     found = words.get(name, name)
     if found not in knowledge.services.values():

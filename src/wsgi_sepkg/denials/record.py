@@ -84,6 +84,9 @@ _DATE = (
 )
 # Somebody else's words in a mail, or a comment of a script: the mark stands before every line.
 _MARK = r"[ \t]*(?:[>#] ?){0,8}"
+_MARKED = re.compile(_MARK)
+# The name or address of a host that auditd or a collector puts before a record.
+NODE = r"[A-Za-z0-9_.:-]{1,255}(?<!:)"
 # What grep, a mail program or Markdown put before a line; what a shipper or journalctl (with
 # -o cat, short-monotonic or --no-hostname) leaves of the usual date, host and tag. Nothing that a
 # user can write into a log of the system stands before a record in these places. A host in angle
@@ -91,7 +94,7 @@ _MARK = r"[ \t]*(?:[>#] ?){0,8}"
 _PREFIX = re.compile(
     rf"{_MARK}(?P<tick>`{{0,3}})"
     r"(?:\d{1,9}:|[A-Za-z0-9_./-]{1,255}:(?:\d{1,9}:)?(?=type=|node=|host=))?"
-    r"(?:(?:host|node)=(?P<node>[A-Za-z0-9_.:-]{1,255}(?<!:)),? +)*"
+    rf"(?:(?:host|node)=(?P<node>{NODE}),? +)*"
     r"(?:<\d{1,3}>)?"
     rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}|<[A-Za-z_-]{{1,40}}>) "
     r"(?P<tag>[A-Za-z0-9_./@-]{1,64})"
@@ -103,7 +106,7 @@ _PREFIX = re.compile(
     r"(?:\[ {0,8}\d{1,8}\.\d{6}\](?:\[ {0,8}[TC]\d{1,8}\])? "
     r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] )?"
     r"(?:audit: )?"
-    r"(?:(?:host|node)=(?P<node2>[A-Za-z0-9_.:-]{1,255}(?<!:)),? +)?"
+    rf"(?:(?:host|node)=(?P<node2>{NODE}),? +)?"
 )
 _TYPED = re.compile(
     r"type=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "
@@ -112,8 +115,8 @@ _TYPED = re.compile(
 # What is left when the time was taken out of a record before it was shown.
 _UNTIMED = re.compile(r"type=(AVC|USER_AVC) (?=avc: |pid=\d+ )")
 # journald names the types that it does not know by their number.
-_JOURNAL = re.compile(r"(?:<audit-(\d{4})>|([A-Z][A-Z0-9_]*)) ")
-_JOURNAL_ALONE = re.compile(r"()(AVC) (?=avc: )")
+_JOURNAL = re.compile(r"(<audit-\d{4}>|[A-Z][A-Z0-9_]*) ")
+_JOURNAL_ALONE = re.compile(r"(AVC) (?=avc: )")
 _OLD = re.compile(r"audit\((?P<event>[^()]{1,80})\): ?(?=avc: )")
 # setroubleshoot (audit_data.py) writes the milliseconds without the zeros in front.
 _RAW_EVENT = re.compile(r"(\d{9,11})\.(\d{1,3}):(\d{1,20})")
@@ -180,8 +183,8 @@ def head(line: str) -> Head | None:
         return Head(untimed[1], host, "", _dated(date), False, line[untimed.end() :])
     named = _JOURNAL.match(line, at) if tag == "audit" else _JOURNAL_ALONE.match(line, at)
     if named and (tag == "audit" or not tag):
-        kind = named[2] or NUMBERS.get(named[1], named[1])
-        return Head(kind, host, "", _dated(date), False, line[named.end() :])
+        kind = named[1].strip("<>").removeprefix("audit-")
+        return Head(NUMBERS.get(kind, kind), host, "", _dated(date), False, line[named.end() :])
     old = _OLD.match(line, at)
     if old and tag in (None, "kernel") and not node:
         stamp, interpreted = _stamp(old["event"])
@@ -330,13 +333,13 @@ class Decision:
 
 def mark(line: str) -> str:
     """What a mail program or an editor put before ``line``, and before those that it goes on in."""
-    found = re.match(_MARK, line)
+    found = _MARKED.match(line)
     return found[0].strip() if found else ""
 
 
 def unmarked(line: str, mark: str) -> str:
     """``line`` without ``mark``, where it begins with it."""
-    found = re.match(_MARK, line) if mark else None
+    found = _MARKED.match(line) if mark else None
     return line[found.end() :] if found and found[0].strip() == mark else line
 
 

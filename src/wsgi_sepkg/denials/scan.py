@@ -48,11 +48,11 @@ _TAIL = re.compile(
 _MARKS = tuple(f"{mark}=".encode() for mark in join.MARKS)
 # Beside "=AVC", what may belong to a record that matters. Up to five bytes are found fastest.
 _NEEDLES = (b"avc:", b"X_ERR", b"MAC_", b"e=140")
-_HOSTS = re.compile(rb"(?:(?:host|node)=([A-Za-z0-9_.:-]{1,255}(?<!:)),? +)+")
+_HOSTS = re.compile(rb"(?:(?:host|node)=(%b),? +)+" % record.NODE.encode())
 
-# Where another record begins; a wrapped record ends before it.
+# Where another record begins, or what another's mark stands before; a wrapped record ends there.
 _START = re.compile(
-    r"\s*(?:----|time->|$)|.*?(?:\btype=(?:[A-Z_0-9\[\]]+) (?:msg=)?audit\(|avc:\s|\baudit\(\d"
+    r"\s*(?:----|time->|[>#]|$)|.*?(?:\btype=(?:[A-Z_0-9\[\]]+) (?:msg=)?audit\(|avc:\s|\baudit\(\d"
     r"|\baudit\[\d+\]: [A-Z])"
 )
 # Where the message of a user's record begins; it may have been wrapped before it.
@@ -61,9 +61,7 @@ _USER_HEAD = re.compile(
     rb"type=USER_AVC (?:msg=audit\(|pid=\d)|(?:^|\n)[^\n=]*\baudit\[\d+\]: USER_AVC "
 )
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
-_GLUED = re.compile(
-    r"(?:(?:host|node)=[A-Za-z0-9_.:-]{1,255}(?<!:) )?type=[A-Z_0-9]{1,40} msg=audit\("
-)
+_GLUED = re.compile(rf"(?:(?:host|node)={record.NODE} )?type=[A-Z_0-9]{{1,40}} msg=audit\(")
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
 _CANDIDATE = re.compile(
     r"avc:|type=(?:USER_)?AVC\b|type=1400\b|type=UNKNOWN\[1400\]|\]: (?:USER_)?AVC "
@@ -422,8 +420,7 @@ class Scanner:
                 if attempt == 0:
                     failure = exc
                 message = _USER_MESSAGE.match(line) and "msg=" not in body
-                other = record.mark(line) or (_START.match(line) and not message)
-                if not line or len(body) > 8192 or other:
+                if not line or len(body) > 8192 or (_START.match(line) and not message):
                     break
                 more, enriched, _ = line.partition("\x1d")
                 body, at = _append(body, more), None if enriched else after
@@ -474,11 +471,12 @@ class Scanner:
                 continue
             body = other.body
             if index == len(pieces) - 1:
+                mark = record.mark(piece)
                 for _ in range(12):
                     if at >= len(self.buf):
                         break
                     more, at = self._text(at)
-                    more = record.unmarked(more, record.mark(piece))
+                    more = record.unmarked(more, mark)
                     if _START.match(more):
                         break
                     body += " " + more.strip()

@@ -1,4 +1,5 @@
-# The folders that the site makes for the thin package, which knows of none; labels as the policy says.
+# The folders that the site makes, since the thin package makes none but its media; labels as the
+# policy says.
 folders() {
     for folder in /var/lib/guestbook/db /var/lib/guestbook/media/.upload /var/cache/guestbook \
         /var/log/guestbook; do

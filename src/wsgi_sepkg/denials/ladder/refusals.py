@@ -65,28 +65,29 @@ class Refusals(Known):
         """A domain's power over itself that is refused may be waived, with a reason and a day."""
         web = self.knowledge.among(["@web", "@script", "@never-left"], denial.source.type)
         own = denial.source.type == denial.target.type
+        service = bool(self.names.owner(denial.source.type))
+        why = self._never(denial)
         # A service of the host may be there for what is secret to all others (raw disks, modules).
         secret = self.knowledge.member("secrets", denial.target.type)
-        charged = secret and bool(self.names.owner(denial.source.type))
-        if not (own or charged) or web or denial.granted or not self._never(denial):
+        charged = secret and service
+        if not (own or charged) or web or denial.granted or not why:
             return
         # A capability that a service of the host asks for is mostly its work: dontaudit is second.
         # Not where it is asked for by a look at others (sys_ptrace), or for want of a file's mode.
-        work = own and bool(self.names.owner(denial.source.type))
-        work = work and self.knowledge.member("capabilities", denial.tclass)
-        work = work and not {"sys_ptrace", *_PAST_MODES} & set(denial.permissions)
+        capability = own and self.knowledge.member("capabilities", denial.tclass)
+        doubtful = {"sys_ptrace", *_PAST_MODES} & set(denial.permissions)
         target = "self" if own else denial.target.type
         grants = [f"{denial.source.type} {target}:{denial.tclass} {p}" for p in denial.permissions]
         yield Fix(
             "allow",
             "rule",
             "rung:waiver",
-            f"{self._never(denial)}: it is granted only with a waiver",
+            f"{why}: it is granted only with a waiver",
             "[[waiver]] grant = " + ", ".join(f'"{g}"' for g in grants) + ", with a reason and a "
             "day, beside the [[allow]]. This program does not write either by itself.",
             grants=rule(denial),
             refs=("policy/refusals.toml",),
-            weak=not work,
+            weak=not (service and capability) or bool(doubtful),
         )
 
     def _wrong(self, denial: Denial) -> Iterator[known.Wrong]:
