@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @full
 @pytest.mark.cell("users-image", "a qcow2 boots by its own loader, its cloud-init begins the job")
 def test_packages_are_tried_on_a_users_image(
-    machine: Machine, folder: Path, guestbook: tuple[Path, ...], tmp_path: Path
+    whole_machine: Machine, folder: Path, guestbook: tuple[Path, ...], tmp_path: Path
 ) -> None:
-    disk = bootable(machine, folder)
+    disk = bootable(whole_machine, folder)
     before = disk.stat()
     script = tmp_path / "smoke.sh"
     script.write_text(SCRIPT + SMOKE, encoding="utf-8")
@@ -59,15 +59,15 @@ def test_packages_are_tried_on_a_users_image(
 @full
 @pytest.mark.cell("users-image", "a qcow2 boots by its own loader, its cloud-init begins the job")
 def test_an_image_whose_cloud_init_is_off_is_given_up(
-    machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
+    whole_machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wsgi_sepkg.machine.boot._FOREIGN_BOOT_LIMIT", 120.0)
-    disk = bootable(machine, folder, cloud_init=False)
+    disk = bootable(whole_machine, folder, cloud_init=False)
     with pytest.raises(MachineFailed, match="no cloud-init began the job") as caught:
         Machine.of_disk(disk).run("true")
     assert "machine login:" in caught.value.hint or "systemd" in caught.value.hint
 
 
-def test_a_machine_with_too_little_memory_says_so(machine: Machine) -> None:
+def test_a_machine_with_too_little_memory_says_so(whole_machine: Machine) -> None:
     with pytest.raises(MachineFailed, match="64 MiB of memory are too little"):
-        replace(machine, memory=64).run("true", limit=120)
+        replace(whole_machine, memory=64).run("true", limit=120)

@@ -24,7 +24,7 @@ CELLS = {cell.name: cell for cell in matrix.cells()}
 @pytest.fixture(scope="session")
 def packages(machine: Machine) -> tuple[Path, ...]:
     """All versions that the cells tell of."""
-    return kept_matrix(machine.disk.parent / "packages")
+    return kept_matrix(machine.home / "packages")
 
 
 @pytest.fixture(scope="session")

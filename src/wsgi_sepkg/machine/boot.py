@@ -106,6 +106,11 @@ class Machine:
         """Return whether the disk is a user's, not ours."""
         return self.kernel is None
 
+    @property
+    def home(self) -> Path:
+        """Return the folder of the built-in image, in which what its jobs left is kept, too."""
+        return self.disk.parent if self.form == "raw" else self.disk.parent.parent.parent
+
     def run(
         self,
         script: str,
@@ -221,7 +226,7 @@ class Machine:
 
     def without_selinux(self) -> Machine:
         """Return the same machine, booted with SELinux disabled."""
-        return replace(self, selinux=False)
+        return replace(self, selinux=False, running=None)
 
     def after(self, name: str, script: str, files: Mapping[str, Path | str]) -> Machine:
         """Return the machine as ``script`` leaves it, with SELinux; kept by what it is made of.
@@ -230,8 +235,7 @@ class Machine:
         processes that ask for the same run the job once. Raises what ``run`` raises, and
         MachineFailed when the job ends with another status than 0.
         """
-        home = self.disk.parent if self.form == "raw" else self.disk.parent.parent.parent
-        states = home / "states"
+        states = self.home / "states"
         states.mkdir(exist_ok=True)
         kept = states / f"{name}-{self.key(script, files)}"
         with kept.with_suffix(".lock").open("w") as lock:
