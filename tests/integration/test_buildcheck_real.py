@@ -387,6 +387,23 @@ def test_the_check_of_access_needs_no_selinux_bindings_to_say_so(
     assert [outcome.ok for outcome in labels] == [True, True]
 
 
+def test_a_program_started_as_the_signal_came_ends_before_the_scratch_is_removed(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(job: object, folder: str, report: object) -> None:
+        late = f"sleep 0.3; mkdir -p {folder}/late"
+        begun.append(subprocess.Popen(["sh", "-c", late]))  # nobody waits for it any more
+        sys.exit(143)
+
+    monkeypatch.setattr(bc, "run", interrupted)
+    with pytest.raises(SystemExit):
+        bc.main(["--scratch", str(tmp_path), "--module", str(world / "bcgood.pp.bz2")])
+    begun[0].wait()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupted_check_removes_its_scratch(world: Path, tmp_path: Path) -> None:
     command = ["/usr/bin/python3", "-I", str(world / "policy-check.py"), "--scratch", str(tmp_path)]
     with subprocess.Popen([*command, "--module", str(world / "bcgood.pp.bz2")]) as running:

@@ -1547,6 +1547,16 @@ def _job(args: argparse.Namespace) -> Job:
     return Job(files, expected, args.policy_type, args.selinux_root)
 
 
+def _wait_for_children() -> None:
+    """Wait for programs that a signal left running between their start and the wait for them.
+
+    What they write after the scratch was removed would stay.
+    """
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the checks and return the exit status (see the top of this file)."""
     args = _parser().parse_args(argv)
@@ -1568,6 +1578,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if args.keep:
             with open(result, "w") as file:
                 file.write(report.as_json())
+    except SystemExit:
+        _wait_for_children()
+        raise
     finally:
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
