@@ -6,7 +6,7 @@ import re
 
 from wsgi_sepkg.denials.model import Denial, Origin, SecurityContext, Stamp
 
-_FIELDS = re.compile(r" (path|comm|port|role|session|name|granted)=")
+_FIELDS = re.compile(r" (path|comm|port|role|session|name|granted|level)=")
 _PROCESSES = ("process", "capability", "socket", "system", "dbus", "memprotect", "fd", "lockdown")
 
 
@@ -25,7 +25,7 @@ def denial(text: str) -> Denial:
         kind="AVC",
         granted="granted" in more,
         source=SecurityContext("system_u", more.get("session", "system_r"), source, "s0"),
-        target=SecurityContext("system_u", role, target, "s0"),
+        target=SecurityContext("system_u", role, target, more.get("level", "s0")),
         tclass=tclass,
         permissions=tuple(sorted(permissions.split(","))),
         permissive=False,

@@ -484,3 +484,61 @@ def test_a_type_of_a_cil_block_is_said_to_be_one() -> None:
     notes = FEDORA.answer(denial(text.format("web-app.process"))).notes
     assert any("CIL block web-app" in note for note in notes)
     assert not any("CIL" in note for note in FEDORA.answer(denial(text.format("myapp_t"))).notes)
+
+
+def test_categories_that_differ_are_mended_by_a_label_and_equal_ones_are_not() -> None:
+    text = "container_t container_file_t:sock_file write name=a.sock comm=nginx"
+    apart = FEDORA.answer(denial(f"{text} level=s0:c1,c2")).fixes[0]
+    assert (apart.kind, apart.id) == ("relabel", "container-categories")
+    assert FEDORA.answer(denial(text)).fixes[0].kind == "bug"
+
+
+def test_a_service_of_the_host_gets_back_what_was_given_to_a_container() -> None:
+    for text in (
+        "init_t container_file_t:sock_file create name=podman.sock comm=systemd",
+        "init_t container_file_t:file execute name=sync comm=(sync)",
+    ):
+        assert FEDORA.answer(denial(text)).fixes[0].kind == "relabel"
+
+
+def test_what_is_made_in_a_rightly_labelled_folder_is_not_relabelled() -> None:
+    text = "rhsmcertd_t var_log_t:file {} path=/var/log/rhsm/rhsm.log comm=rhsmcertd"
+    ids = [fix.id for fix in FEDORA.answer(denial(text.format("open"))).fixes]
+    assert "rung:label" in ids
+    made = "rhsmcertd_t var_log_t:file create path=/var/log/hawkey.log comm=rhsmcertd"
+    ids = [fix.id for fix in FEDORA.answer(denial(made)).fixes]
+    assert ids[0] == "files-that-a-service-makes"
+    assert "rung:label" not in ids
+    elsewhere = FEDORA.answer(denial(text.format("create")))
+    assert "rung:label" in [fix.id for fix in elsewhere.fixes]
+
+
+def test_a_port_is_moved_to_a_unix_socket_only_where_the_other_end_may_have_one() -> None:
+    other = FEDORA.answer(denial("httpd_t transproxy_port_t:tcp_socket name_connect port=8081"))
+    assert (other.fixes[0].kind, other.fixes[0].id) == ("port", "rung:port")
+    assert all("unix socket" not in fix.cure for fix in other.fixes)
+    app = FEDORA.answer(denial("httpd_t soundd_port_t:tcp_socket name_connect port=8000"))
+    assert app.fixes[0].kind == "app_config"
+    assert "unix socket" in app.fixes[0].cure
+
+
+def test_the_switch_of_a_proxy_is_about_tcp() -> None:
+    udp = FEDORA.answer(denial("squid_t snmp_port_t:udp_socket name_bind port=3401 comm=squid"))
+    # squid.te: squid_connect_any opens tcp ports alone, squid_bind_snmp_port this one.
+    ids = [fix.id for fix in udp.fixes]
+    assert ids[0] == "boolean:squid_bind_snmp_port"
+    assert "boolean:squid_connect_any" not in ids
+    tcp = FEDORA.answer(denial("squid_t amqp_port_t:tcp_socket name_connect port=5672 comm=squid"))
+    assert tcp.fixes[0].id == "boolean:squid_connect_any"
+
+
+def test_a_database_runs_nothing_out_of_a_home() -> None:
+    home = FEDORA.answer(denial("mysqld_t user_home_t:file execute name=a.sh comm=mysqld"))
+    assert home.fixes[0].kind == "deny"
+    memory = "postgresql_t tmpfs_t:file execute path=/memfd:jit comm=postgres"
+    assert FEDORA.answer(denial(memory)).fixes[0].kind == "allow"
+
+
+def test_what_runs_in_the_domain_of_the_kernel_gets_no_label_for_what_it_writes() -> None:
+    mount = FEDORA.answer(denial("kernel_t etc_t:file create name=mtab~1 comm=mount"))
+    assert "configuration-of-a-service-written" not in [fix.id for fix in mount.fixes]

@@ -152,6 +152,8 @@ class Entry(_Data, frozen=True):
     """A person started the source by hand (its role is none of the system), or the system did."""
     peer_session: bool | None = None
     """The same of the target, which is another process."""
+    apart: bool | None = None
+    """The levels differ so that a constraint refuses it, or they do not."""
     unless_own: str = ""
     """Not where the target has a boolean of the source's own for that need (`OwnBoolean.id`)."""
     inherited: bool = False
@@ -246,6 +248,8 @@ class PortAccident(_Data, frozen=True):
     usual: Sentence
     example: str
     only_web: bool = False
+    unix_socket: bool = False
+    """What listens there is mostly an application, which can listen on a unix socket as well."""
 
     def holds(self, type_: str, port: int | None) -> bool:
         """Tell whether a denial on ``port`` of ``type_`` is such an accident."""

@@ -76,6 +76,8 @@ class Entries(Booleans):
         ):
             if asked_for is not None and asked_for != (who.role not in ("system_r", "object_r")):
                 return False
+        if entry.apart is not None and entry.apart != ("level" in denial.constraints):
+            return False
         if entry.unless_own and self._has_own(entry.unless_own, denial):
             return False
         if _HANDLE.fullmatch(denial.path) and entry.kind in ("relabel", "fcontext"):

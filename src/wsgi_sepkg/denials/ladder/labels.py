@@ -28,6 +28,9 @@ class Labels(Ports):
             return
         if member("shared-base", expected) or member("unlabelled", expected):
             return
+        made = "create" in denial.permissions
+        if made and self.names.expected(denial.path.rpartition("/")[0], "dir") == actual:
+            return  # Made in a rightly labelled folder: only a transition names it otherwise.
         stray = any(
             member(family, actual)
             for family in ("moved", "unlabelled", "shared-base", "home", "own-tmp", "temporary")

@@ -64,9 +64,13 @@ class Ports(Interfaces):
                 + ". "
             )
             if not wide:
+                free = "a number that the policy leaves free"
+                if accident is None or accident.unix_socket:
+                    free = f"A unix socket in /run needs no port at all; else {free}"
+                else:
+                    free = f"Where the other end can be moved, {free}"
                 cure = (
-                    "A unix socket in /run needs no port at all; else a number that the policy "
-                    f"leaves free. {where} cannot get a second label from a module; an "
+                    f"{free}. {where} cannot get a second label from a module; an "
                     "administrator can change it on one host (semanage port -m). "
                 )
             label = Fix(
@@ -83,7 +87,7 @@ class Ports(Interfaces):
                 if wide
                 else None,
             )
-            if accident is not None and web and not bind:
+            if accident is not None and accident.unix_socket and web and not bind:
                 # A module cannot label the port again, so what helps is in the configuration.
                 yield replace(label, kind="app_config", rung="configuration", id="rung:port-taken")
                 label = replace(
