@@ -10,6 +10,8 @@ from wsgi_sepkg.denials.ladder.interfaces import Interfaces
 from wsgi_sepkg.denials.ladder.signs import related, stem
 from wsgi_sepkg.denials.model import Denial
 
+_SOCKET = "A unix socket in /run needs no port at all; else "
+
 
 class Ports(Interfaces):
     """Decides what is denied on a port."""
@@ -64,13 +66,11 @@ class Ports(Interfaces):
                 + ". "
             )
             if not wide:
-                free = "a number that the policy leaves free"
-                if accident is None or accident.unix_socket:
-                    free = f"A unix socket in /run needs no port at all; else {free}"
-                else:
-                    free = f"Where the other end can be moved, {free}"
+                fixed = accident is not None and not accident.unix_socket
                 cure = (
-                    f"{free}. {where} cannot get a second label from a module; an "
+                    ("Where the other end can be moved, " if fixed else _SOCKET)
+                    + f"a number that the policy leaves free. {where} cannot get a second label "
+                    "from a module; an "
                     "administrator can change it on one host (semanage port -m). "
                 )
             label = Fix(
