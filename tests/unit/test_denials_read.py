@@ -144,8 +144,14 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         AVC.replace("pid=10 ", "... ").replace("dev=", "[...] dev="),
         "Nov 14 22:13:20 <redacted> audit[10]: AVC " + AVC.split("): ")[1],
         "Nov 14 22:13:20 web1 audit: <audit-1400> " + AVC.split("): ")[1],
+        "- " + AVC,
+        "+" + AVC,
+        "  12. " + AVC,
+        "#\t" + AVC.replace('comm="', 'comm=\n#\t"').replace("for  pid", "for\n#\tpid"),
+        "Nov 14 22:13:20 web1 systemd[10]: selinux: " + AVC.split("): ")[1],
+        AVC.replace("type=AVC msg", "type=AVC \nmsg"),
     ],
-    ids=range(46),
+    ids=range(52),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))
@@ -181,13 +187,18 @@ def test_forms_of_one_denial_say_the_same(log, form):
         (AVC.replace("httpd_t", "my-app.-x"), "scontext is no context"),
         ("# " + AVC.replace(" tclass", "\n> tclass"), "tclass missing"),
         ("#x " + AVC, "inside other text"),
+        ("-- x - " + AVC, "inside other text"),
+        ("12 " + AVC, "inside other text"),
+        ("x: selinux: " + AVC.split("): ")[1], "inside other text"),
+        ("type=AVC\n", "inside other text"),
+        ("- " + AVC.replace(" tclass", "\n- tclass"), "tclass missing"),
         ("Nov 14 22:13:20 web1 audit[10]:AVC " + AVC.split("): ")[1], "inside other text"),
         ("x" + AVC.replace("type=AVC msg=audit(1700000000.123:42): ", ""), "inside other text"),
         (OTHER.replace('"root"', '"avc:  denied  { read } for"'), "inside a record of type"),
         (AVC.replace("denied", "den\x00ied"), "control characters"),
         (AVC.replace("tclass=sock_file permissive=0\n", "tclass=fil") + AVC, "runs into"),
     ],
-    ids=range(27),
+    ids=range(32),
 )
 def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     reading = log(OTHER + line)

@@ -83,8 +83,10 @@ _DATE = (
     r"|[^\s\d\[\]=:\"']{2,12} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?)"
 )
 # Somebody else's words in a mail, or a comment of a script: the mark stands before every line.
-_MARK = r"[ \t]*(?:[>#] ?){0,8}"
+_MARK = r"[ \t]*(?:[>#][ \t]?){0,8}"
 _MARKED = re.compile(_MARK)
+# An item of a list in Markdown, a line of a diff, or one that a pastebin numbered.
+_ITEM = r"(?:[-*+] {0,3}|\d{1,6}[.)] {1,3})?"
 # The name or address of a host that auditd or a collector puts before a record.
 NODE = r"[A-Za-z0-9_.:-]{1,255}(?<!:)"
 # What grep, a mail program or Markdown put before a line; what a shipper or journalctl (with
@@ -92,13 +94,14 @@ NODE = r"[A-Za-z0-9_.:-]{1,255}(?<!:)"
 # user can write into a log of the system stands before a record in these places. A host in angle
 # brackets is one that somebody took out.
 _PREFIX = re.compile(
-    rf"{_MARK}(?P<tick>`{{0,3}})"
+    rf"{_MARK}{_ITEM}(?P<tick>`{{0,3}})"
     r"(?:\d{1,9}:|[A-Za-z0-9_./-]{1,255}:(?:\d{1,9}:)?(?=type=|node=|host=))?"
     rf"(?:(?:host|node)=(?P<node>{NODE}),? +)*"
     r"(?:<\d{1,3}>)?"
     rf"(?:(?P<date>{_DATE}) (?P<host>[A-Za-z0-9_.:-]{{1,255}}|<[A-Za-z_-]{{1,40}}>) "
     r"(?P<tag>[A-Za-z0-9_./@-]{1,64})"
-    r"(?:\[\d+\])?:(?: |(?![A-Z]))"
+    # systemd's word before the message, where it has no right to write to the audit log.
+    r"(?:\[\d+\])?:(?: selinux: (?=avc:)| |(?![A-Z]))"
     rf"|(?:(?P<date2>{_DATE}) |\[ {{0,8}}\d{{1,8}}\.\d{{6}}\] )?"
     r"(?:(?P<host2>[A-Za-z0-9_.-]{1,255}) )?"
     r"(?P<tag2>audit|kernel)(?:\[\d+\])?: (?!avc:)"

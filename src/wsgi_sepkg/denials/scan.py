@@ -60,6 +60,9 @@ _USER_MESSAGE = re.compile(r"\s*(?:[a-z]+=[^\s'\"()=]+ )*msg='avc:\s")
 _USER_HEAD = re.compile(
     rb"type=USER_AVC (?:msg=audit\(|pid=\d)|(?:^|\n)[^\n=]*\baudit\[\d+\]: USER_AVC "
 )
+# A head that was wrapped before its time.
+_TYPE_ALONE = re.compile(r"(?:.*\s)?type=(?:USER_)?AVC\s*")
+_TIME = re.compile(r"\s*msg=audit\(")
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
 _GLUED = re.compile(rf"(?:(?:host|node)={record.NODE} )?type=[A-Z_0-9]{{1,40}} msg=audit\(")
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
@@ -330,8 +333,19 @@ class Scanner:
             return "", stop + 1
         return self.buf[begin:stop].decode("latin-1").rstrip("\r"), stop + 1
 
+    def _line_before(self, begin: int) -> str:
+        """The line that ends before ``begin``, "" for a long one, which is no head alone."""
+        start = self.buf.rfind(b"\n", max(0, begin - 1025), max(0, begin - 1)) + 1
+        return self.buf[start:begin].decode("latin-1") if begin - start <= 1024 else ""
+
     def _slow(self, begin: int) -> None:
         line, following = self._text(begin)
+        if _TYPE_ALONE.fullmatch(line) and following < len(self.buf):
+            more, after = self._text(following)
+            if _TIME.match(more):
+                line, following = f"{line.rstrip()} {more.lstrip()}", after
+        elif _TIME.match(line) and _TYPE_ALONE.fullmatch(self._line_before(begin)):
+            return  # It was read with the line before.
         if _USER_MESSAGE.match(line):
             # Its head was wrapped into lines before, which hold nothing that is searched for.
             heads = [m.end() for m in _USER_HEAD.finditer(self.buf, max(0, begin - 1024), begin)]
