@@ -105,7 +105,7 @@ def record(rng: random.Random) -> str:
 def shown(rng: random.Random, text: str) -> str:
     """A record as people show it: wrapped in a mail or a comment."""
     text = text.lstrip(" >#")
-    mark = rng.choice(["> ", "# ", "> > ", "#"])
+    mark = rng.choice(["> ", "# ", "> > ", "#", "#\t"])
     words = text.split(" ")
     begin = next(i for i, word in enumerate(words) if word.endswith("avc:"))
     at = rng.randrange(begin + 1, len(words))
@@ -137,6 +137,11 @@ def heading(rng: random.Random, kind: str, dated: bool) -> str:
             f"12:type={kind} msg=audit({raw}): ",
             f"> type={kind} msg=audit({raw}): ",
             f"  # type={kind} msg=audit({raw}): ",
+            f"- type={kind} msg=audit({raw}): ",
+            f"+type={kind} msg=audit({raw}): ",
+            f"  12. type={kind} msg=audit({raw}): ",
+            f"type={kind} \nmsg=audit({raw}): ",
+            f"Jun  9 15:55:50 web1 systemd[7]: selinux: {'' if kind == 'AVC' else 'AVC '}",
             f"Jun  9 15:55:50 web1 audit: <audit-{number}> ",
             f"Jun  9 15:55:50 <redacted> audit[7]: {kind} ",
         ]
