@@ -333,19 +333,15 @@ class Scanner:
             return "", stop + 1
         return self.buf[begin:stop].decode("latin-1").rstrip("\r"), stop + 1
 
-    def _line_before(self, begin: int) -> str:
-        """The line that ends before ``begin``, "" for a long one, which is no head alone."""
-        start = self.buf.rfind(b"\n", max(0, begin - 1025), max(0, begin - 1)) + 1
-        return self.buf[start:begin].decode("latin-1") if begin - start <= 1024 else ""
-
     def _slow(self, begin: int) -> None:
         line, following = self._text(begin)
-        if _TYPE_ALONE.fullmatch(line) and following < len(self.buf):
-            more, after = self._text(following)
-            if _TIME.match(more):
-                line, following = f"{line.rstrip()} {more.lstrip()}", after
-        elif _TIME.match(line) and _TYPE_ALONE.fullmatch(self._line_before(begin)):
-            return  # It was read with the line before.
+        if _TYPE_ALONE.fullmatch(line) and _TIME.match(self._text(following)[0]):
+            return  # It is read with the line that follows.
+        if _TIME.match(line):
+            start = self.buf.rfind(b"\n", max(0, begin - LONGEST), max(0, begin - 1)) + 1
+            before, _ = self._text(start)
+            if _TYPE_ALONE.fullmatch(before):
+                begin, line = start, f"{before.rstrip()} {line.lstrip()}"
         if _USER_MESSAGE.match(line):
             # Its head was wrapped into lines before, which hold nothing that is searched for.
             heads = [m.end() for m in _USER_HEAD.finditer(self.buf, max(0, begin - 1024), begin)]
