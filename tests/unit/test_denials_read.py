@@ -263,6 +263,13 @@ def test_two_records_in_one_line_are_two_records(log):
     assert reading.groups[0].denial.exit == "-13"
 
 
+def test_a_type_among_the_words_before_a_message_is_refused(log):
+    user = AVC.replace("type=AVC", "type=USER_AVC").replace("avc:", "pid=7 {}uid=81 msg='avc:")
+    user = user.replace("permissive=0", 'permissive=0 exe="/usr/bin/x"\'')
+    assert log(user.replace("{}", "")).denied == 1
+    assert log(user.replace("{}", "type=AVC ")).denied == 0
+
+
 def test_granted_userspace_and_notices_have_their_treatment(log):
     user = (
         "type=USER_AVC msg=audit(1700000001.000:50): pid=7 uid=81 auid=1 ses=1 "

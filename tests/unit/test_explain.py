@@ -456,6 +456,22 @@ def test_the_terminal_is_for_who_was_started_by_hand() -> None:
     ]
 
 
+@pytest.mark.parametrize(("port", "local"), [(5665, True), (80, False)])
+def test_a_port_that_only_the_host_labelled_gets_another_label(port: int, local: bool) -> None:
+    answer = FEDORA.answer(denial(f"redis_t http_port_t:tcp_socket name_bind port={port} comm=r"))
+    found = [fix.id for fix in answer.fixes]
+    assert (found[0] == "rung:port-of-the-host") is local
+    assert ("rung:port-of-the-host" in found) is local
+
+
+def test_a_module_that_gives_one_web_server_its_own_domain_is_no_mistake() -> None:
+    text = "{} httpd_config_t:dir search name=conf comm=nginx"
+    wrong = FEDORA.answer(denial(text.format("publicfile_t"))).fixes[0].id
+    assert wrong == "server-in-a-foreign-domain"
+    own = [fix.id for fix in FEDORA.answer(denial(text.format("nginx_t"))).fixes]
+    assert "server-in-a-foreign-domain" not in own
+
+
 def test_a_person_is_no_service_without_a_domain() -> None:
     """A peer in a person's session has the domain that it should have; one of a web server not."""
     text = "{} unconfined_t:unix_stream_socket connectto path=/home/u/a.sock comm=x role={}"

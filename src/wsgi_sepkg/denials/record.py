@@ -162,7 +162,7 @@ _LEFT_OUT = re.compile(r" +(?:\.{3}|\[\.{3}\])(?= )")
 # auditd's enrichment of a user's message, without the character 0x1d that a terminal swallows or
 # less shows as two.
 _ENRICHED = re.compile(r"'(?: |\^\])?(?:(?:UID|AUID|SAUID|GID|OUID|ID)=\"[^\"']*\" ?)+$")
-_USER_BODY = re.compile(r"(?:user )?(?:(?!msg=)[a-z]+=[^ '\"()]* )*msg='")
+_USER_BODY = re.compile(r"(?:user )?(?:(?!msg=|type=)[a-z]+=[^ '\"()]* )*msg='")
 
 
 def head(line: str) -> Head | None:

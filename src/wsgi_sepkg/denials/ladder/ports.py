@@ -98,6 +98,17 @@ class Ports(Interfaces):
             yield label
             if wide:
                 return
+        elif bind and self._labelled_here(denial):
+            yield Fix(
+                "port",
+                "port",
+                "rung:port-of-the-host",
+                f"{where} is labelled {type_} on that host, and has no label in the base policy",
+                "See who labelled it (semanage port -l -C). A port has one label: semanage port -m "
+                f"gives it one that {denial.source.type} may bind, or a [[port]] does once the "
+                "local one is gone.",
+                refs=("ports of the target", "semanage-port(8)"),
+            )
         elif bind and not related(stem(type_), stem(denial.source.type)):
             yield Fix(
                 "port",
@@ -110,6 +121,15 @@ class Ports(Interfaces):
                 weak=True,
             )
         yield from self._port_interface(denial, bind)
+
+    def _labelled_here(self, denial: Denial) -> bool:
+        """Tell whether a host has labelled the port that the base policy leaves in its range."""
+        from wsgi_sepkg.project.names import base_port_type
+
+        if denial.port is None:
+            return False
+        protocol = denial.tclass.removesuffix("_socket")
+        return not base_port_type(self.names.facts, protocol, denial.port)
 
     def _port_interface(self, denial: Denial, bind: bool) -> Iterator[Fix]:
         type_ = denial.target.type
