@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tables_page
 from hypothesis import HealthCheck, settings
 
 from wsgi_sepkg import cli
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import tables_page
 
 # A busy machine must not fail a property: time is measured in benchmarks/, never asserted here.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

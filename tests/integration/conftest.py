@@ -1,12 +1,8 @@
-"""The helpers beside the tests can be imported (pytest's importlib mode adds no folder itself)."""
+"""How the tests with the real tools are spread over the workers."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # Their fixtures are cheap, and the packages that they ask for are shared by all workers.
 SPREAD = ("test_scriptlets.py", "test_simulate.py")

@@ -10,16 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import Block, blocks, follow
 
 from wsgi_sepkg.errors import ToolMissing
 from wsgi_sepkg.process import find
 from wsgi_sepkg.targets import host_target
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from pages import Block, blocks, follow  # noqa: E402
-
 TOOLS = ("rpmbuild", "checkmodule", "semodule", "/usr/share/selinux/devel/Makefile")
 ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"}
 # The output that the pages show is Debian's: names of files and of the web server differ elsewhere.

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import tomllib
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from denial_examples import denial
 
 from wsgi_sepkg.denials import changes, knowledge

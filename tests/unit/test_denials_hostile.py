@@ -18,7 +18,6 @@ import zstandard
 
 from wsgi_sepkg.denials import read, reading, scan
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import denial_logs

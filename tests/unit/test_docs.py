@@ -12,16 +12,13 @@ from typing import Any
 
 import pytest
 import typer.main
+from pages import Block, blocks, first_missing
 
 from wsgi_sepkg import targets
 from wsgi_sepkg.cli import app
 from wsgi_sepkg.project.load import load
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from pages import Block, blocks, first_missing  # noqa: E402
-
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from elf_files import elf
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from elf_files import elf
 
 from wsgi_sepkg import targets
 from wsgi_sepkg.discover import environment

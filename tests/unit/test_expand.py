@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 from denial_examples import denial
 
 from wsgi_sepkg.denials.decide import Ladder

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from denial_examples import denial
 
 from wsgi_sepkg.denials import grounds, read

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from denial_examples import denial
 
 from wsgi_sepkg.denials import knowledge

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from packaging.tags import Tag
+from wheel_tools import ELF, pin, wheel
 
 from wsgi_sepkg.engines.base import Request
 from wsgi_sepkg.engines.rpmbuild import Rpmbuild
@@ -24,9 +24,6 @@ from wsgi_sepkg.package import wheels
 from wsgi_sepkg.package.tree import Tree, generate
 from wsgi_sepkg.process import Finished
 from wsgi_sepkg.project.load import load
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from wheel_tools import ELF, pin, wheel
 
 NATIVE = "cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64"
 

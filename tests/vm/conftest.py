@@ -5,19 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from vm_tools import JOBS, ROOT, Noted, build_example, versions
 
 from wsgi_sepkg.machine.boot import Machine
 from wsgi_sepkg.machine.image import prepare
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from vm_tools import JOBS, ROOT, Noted, build_example, versions
 
 NEEDED = ("qemu-system-x86_64", "qemu-img", "debootstrap", "rpmbuild")
 
