@@ -175,6 +175,7 @@ def test_forms_of_one_denial_say_the_same(log, form):
         (AVC.replace("var_run_t:s0", "var_run_t:s0:c1,,c2"), "level of tcontext"),
         (AVC.replace('name="app.sock"', 'name="app.sock'), "do"),
         (AVC.replace("ino=77", "ino=7x"), "ino is no number"),
+        (AVC.replace('dev="tmpfs"', "dev=tmp'fs"), "neither quoted nor in hexadecimal"),
         (AVC.replace("pid=10", "pid=x"), "pid is no number"),
         (AVC.replace("1700000000.123:42", "17000x0000.123:42"), "time and serial"),
         ("a denial: " + AVC, "inside other text"),
@@ -198,7 +199,7 @@ def test_forms_of_one_denial_say_the_same(log, form):
         (AVC.replace("denied", "den\x00ied"), "control characters"),
         (AVC.replace("tclass=sock_file permissive=0\n", "tclass=fil") + AVC, "runs into"),
     ],
-    ids=range(32),
+    ids=range(33),
 )
 def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     reading = log(OTHER + line)

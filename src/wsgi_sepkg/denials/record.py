@@ -403,7 +403,7 @@ def _check_rest(rest: dict[str, str], tclass: str, interpreted: bool) -> None:
         # An ausearch that is older than the kernel writes unknown-capability(39).
         unknown = re.fullmatch(r"unknown-capability\((\d{1,3})\)", rest["capability"])
         number("capability", unknown[1] if unknown and interpreted else rest["capability"])
-    for key in ("comm", "path", "name"):
+    for key in ("comm", "path", "name", "dev"):
         if key in rest:
             string(rest[key], interpreted)
 
