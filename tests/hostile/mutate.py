@@ -141,10 +141,10 @@ def heading(rng: random.Random, kind: str, dated: bool) -> str:
             f"+type={kind} msg=audit({raw}): ",
             f"  12. type={kind} msg=audit({raw}): ",
             f"type={kind} \nmsg=audit({raw}): ",
-            f"Jun  9 15:55:50 web1 systemd[7]: selinux: {'' if kind == 'AVC' else 'AVC '}",
             f"Jun  9 15:55:50 web1 audit: <audit-{number}> ",
             f"Jun  9 15:55:50 <redacted> audit[7]: {kind} ",
         ]
+        + ["Jun  9 15:55:50 web1 systemd[7]: selinux: "] * (kind == "AVC")
     )
 
 

@@ -155,7 +155,7 @@ def test_every_name_that_an_entry_uses_is_known() -> None:
         for name in (*entry.source, *entry.target, *entry.class_):
             word = name.removeprefix("!")
             assert not word.startswith("@") or word[1:] in KNOWN.families, (entry.id, name)
-        for name in entry.class_:
+        for name in (c.removeprefix("!") for c in entry.class_):
             assert name.startswith("@") or name in classes | {"lockdown"}, (entry.id, name)
         for pattern in (entry.path, entry.not_path, entry.command, entry.not_command):
             re.compile(pattern)

@@ -85,6 +85,12 @@ class Names:
             return ""
         return label_of(self.facts, path, code)[0]
 
+    def port_label(self, protocol: str, number: int) -> str:
+        """Return the type that the base policy gives to one port, '' where a range alone has it."""
+        from wsgi_sepkg.project.names import base_port_type
+
+        return base_port_type(self.facts, protocol, number)
+
     def interface(self, *names: str) -> str:
         """Return the first interface of ``names`` that the headers have, '' for none."""
         return next((name for name in names if name in self.facts.interfaces), "")

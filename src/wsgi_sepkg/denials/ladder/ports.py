@@ -124,12 +124,8 @@ class Ports(Interfaces):
 
     def _labelled_here(self, denial: Denial) -> bool:
         """Tell whether a host has labelled the port that the base policy leaves in its range."""
-        from wsgi_sepkg.project.names import base_port_type
-
-        if denial.port is None:
-            return False
         protocol = denial.tclass.removesuffix("_socket")
-        return not base_port_type(self.names.facts, protocol, denial.port)
+        return denial.port is not None and not self.names.port_label(protocol, denial.port)
 
     def _port_interface(self, denial: Denial, bind: bool) -> Iterator[Fix]:
         type_ = denial.target.type
