@@ -190,6 +190,7 @@ def test_forms_of_one_denial_say_the_same(log, form):
         ("#x " + AVC, "inside other text"),
         ("-- x - " + AVC, "inside other text"),
         ("12 " + AVC, "inside other text"),
+        ("host=web1 AVC " + AVC.split("): ")[1], "inside other text"),
         ("x: selinux: " + AVC.split("): ")[1], "inside other text"),
         ("type=AVC\n", "inside other text"),
         ("- " + AVC.replace(" tclass", "\n- tclass"), "tclass missing"),
@@ -199,7 +200,7 @@ def test_forms_of_one_denial_say_the_same(log, form):
         (AVC.replace("denied", "den\x00ied"), "control characters"),
         (AVC.replace("tclass=sock_file permissive=0\n", "tclass=fil") + AVC, "runs into"),
     ],
-    ids=range(33),
+    ids=range(34),
 )
 def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     reading = log(OTHER + line)

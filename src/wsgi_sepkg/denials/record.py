@@ -185,7 +185,7 @@ def head(line: str) -> Head | None:
     if untimed:
         return Head(untimed[1], host, "", _dated(date), False, line[untimed.end() :])
     named = _JOURNAL.match(line, at) if tag == "audit" else _JOURNAL_ALONE.match(line, at)
-    if named and (tag == "audit" or not tag):
+    if named and (tag == "audit" or not (tag or node)):
         kind = named[1].strip("<>").removeprefix("audit-")
         return Head(NUMBERS.get(kind, kind), host, "", _dated(date), False, line[named.end() :])
     old = _OLD.match(line, at)
