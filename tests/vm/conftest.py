@@ -69,9 +69,9 @@ def whole_machine() -> Machine:
 def machine(whole_machine: Machine) -> Machine:
     """The built-in machine; to save time with those modules of the base policy that it needs.
 
-    The table of the life cycle is of the whole policy.
+    With WSGI_SEPKG_VM_WHOLE_POLICY in the environment it keeps them all.
     """
-    if os.environ.get("WSGI_SEPKG_VM_FULL"):
+    if os.environ.get("WSGI_SEPKG_VM_WHOLE_POLICY"):
         return whole_machine
     script = (JOBS / "fewer-modules.sh").read_text(encoding="utf-8")
     return whole_machine.after("fewer-modules", script, {})

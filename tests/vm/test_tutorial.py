@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import blocks, follow
+from vm_tools import ROOT
 
 from wsgi_sepkg.machine.boot import Machine
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-
-from pages import blocks, follow  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("WSGI_SEPKG_VM_FULL"), reason="make vm-full runs it"),
