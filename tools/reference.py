@@ -134,12 +134,8 @@ def command_line() -> Iterator[str]:
 
 def _commands(group: Any) -> list[tuple[str, Any]]:
     """Commands by name, in the order of --help; those of a group by the name of both."""
-    headings = list(dict.fromkeys(c.rich_help_panel for c in app.registered_commands))
     found = []
-    for name, command in sorted(
-        group.commands.items(),
-        key=lambda item: (headings.index(item[1].rich_help_panel), hasattr(item[1], "commands")),
-    ):
+    for name, command in group.commands.items():
         if hasattr(command, "commands"):
             found += [(f"{name} {inner}", c) for inner, c in command.commands.items()]
         else:

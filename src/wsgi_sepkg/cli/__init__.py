@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections import UserDict
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from typer.models import CommandInfo, TyperInfo
+import typer.main
+from typer.core import TyperGroup
 
 from wsgi_sepkg import __version__
-from wsgi_sepkg.cli import (
-    build,
-    check,
-    denials,
-    explain,
-    explain_config,
-    generate,
-    init,
-    init_pipeline,
-    inspect,
-    learn,
-    repo,
-    schema,
-    simulate,
-    spec,
-    srpm,
-    targets,
-    try_,
-    verify,
-)
 from wsgi_sepkg.cli.common import fail
 from wsgi_sepkg.errors import WsgiSepkgError
 
+# Each command's module by its heading in --help, in the order in which they are needed.
+HEADINGS = {
+    "From an application to packages": ("init", "generate", "check", "build", "srpm", "spec"),
+    "Before the packages go out": ("inspect", "simulate", "try_", "verify"),
+    "On their way": ("repo", "init_pipeline"),
+    "From denials back to the description": ("explain", "learn", "denials"),
+    "Look up": ("targets", "explain_config", "schema"),
+}
+
+
+class _Commands(UserDict[str, Any]):
+    """Commands by name. Only the one that is asked for is imported and built: that is most of what
+    a short command takes.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        heading, module = self.data[name]
+        one = typer.Typer()
+        import_module(f"wsgi_sepkg.cli.{module}").register(one)
+        command: Any = typer.main.get_group(one).commands[name]
+        command.rich_help_panel = heading
+        return command
+
+
+class _Group(TyperGroup):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = _Commands(
+            {
+                module.strip("_").replace("_", "-"): (heading, module)
+                for heading, modules in HEADINGS.items()
+                for module in modules
+            }
+        )
+
+
 app = typer.Typer(
+    cls=_Group,
     name="wsgi-sepkg",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -42,21 +62,6 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 a check found something, 2 usage or description, 3 a tool is "
     "missing, 4 a build failed, 5 a remote service failed.",
 )
-
-# In the order in which they are needed; the headings are those of --help.
-for heading, commands in {
-    "From an application to packages": (init, generate, check, build, srpm, spec),
-    "Before the packages go out": (inspect, simulate, try_, verify),
-    "On their way": (repo, init_pipeline),
-    "From denials back to the description": (explain, learn, denials),
-    "Look up": (targets, explain_config, schema),
-}.items():
-    for command in commands:
-        command.register(app)
-    registered: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
-    for made in registered:
-        if not isinstance(made.rich_help_panel, str):
-            made.rich_help_panel = heading
 
 
 def _version(wanted: bool) -> None:

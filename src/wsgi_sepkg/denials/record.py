@@ -167,7 +167,7 @@ _USER_BODY = re.compile(r"(?:user )?(?:(?!msg=|type=)[a-z]+=[^ '\"()]* )*msg='")
 
 def head(line: str) -> Head | None:
     """Read the head of ``line``; None when the line is no audit record in any known form."""
-    prefix = _PREFIX.match(line)
+    prefix = _PREFIX.match("" if line.startswith("type=") else line)
     assert prefix is not None  # it matches nothing, too
     at = prefix.end()
     line = line.rstrip(" `") if prefix["tick"] else line
