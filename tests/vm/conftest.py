@@ -17,6 +17,8 @@ from wsgi_sepkg.machine.image import prepare
 NEEDED = ("qemu-system-x86_64", "qemu-img", "debootstrap", "rpmbuild")
 
 
+# First, since what spreads the tests over the workers reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything here, and skip it where a machine cannot be made."""
     here = Path(__file__).parent
