@@ -105,7 +105,7 @@ def record(rng: random.Random) -> str:
 def shown(rng: random.Random, text: str) -> str:
     """A record as people show it: wrapped in a mail or a comment."""
     text = text.lstrip(" >#")
-    mark = rng.choice(["> ", "# ", "> > ", "#", "#\t"])
+    mark = rng.choice(["> ", "# ", "> > ", "#", "#\t", "//", "// "])
     words = text.split(" ")
     begin = next(i for i, word in enumerate(words) if word.endswith("avc:"))
     at = rng.randrange(begin + 1, len(words))

@@ -71,12 +71,23 @@ def readings(piece: str, limit: int = 4) -> set[Vector]:
 
 def plain(line: str, first: str) -> str:
     """``line`` without the marks of a mail or a comment, where ``first`` begins with the same."""
-    marks = [text[: len(text) - len(text.lstrip(" \t>#"))] for text in (first, line)]
-    one, other = ("".join(c for c in m if c in ">#") for m in marks)
+    (one, _), (other, end) = marks(first), marks(line)
     if not one or one != other:
         return line
-    end = max(marks[1].rfind(">"), marks[1].rfind("#")) + 1
     return line[end:].removeprefix(" ")
+
+
+def marks(text: str) -> tuple[str, int]:
+    """The marks in front of ``text``, and where the last of them ends."""
+    found, end, at = "", 0, 0
+    while at < len(text):
+        one = "//" if text.startswith("//", at) else text[at]
+        if one not in ("//", ">", "#", " ", "\t"):
+            break
+        at += len(one)
+        if one.strip():
+            found, end = found + one, at
+    return found, end
 
 
 def starts(text: str) -> list[int]:
@@ -108,6 +119,12 @@ def decision(line: str) -> Vector:
             body = unglued(body[:cut])
             break
         cut = body.find("type=", cut + 1)
+    ticked = body.rstrip("`")
+    if (
+        ticked.rpartition(" ")[2].startswith(("tclass=", "permissive="))
+        and len(body) - len(ticked) < 4
+    ):
+        body = ticked
     if quoted:
         body = plain_end(body)
         if not body.endswith("'") or body.count("'") != 1:
@@ -201,7 +218,7 @@ def heading(head: str, quoted: bool) -> bool:
         elif tail.strip(" ") != ":":
             raise No
         dated = check_stamp(stamp)
-        words = before.replace("msg=", "").lstrip(" \t>#").split()
+        words = before.replace("msg=", "").lstrip(" \t>#/").split()
         kind = words[-1] if words else ""
         if kind.startswith("type="):
             kind = kind[5:]
@@ -225,7 +242,7 @@ def heading(head: str, quoted: bool) -> bool:
         words = [NUMBERED.get(word, word) for word in words]
         if quoted or (words and words[-1] in ("AVC", "USER_AVC")):
             named = [w for w in words if w in ("AVC", "USER_AVC")]
-            alone = text.lstrip(" \t>#`") in ("AVC", "1:AVC")
+            alone = text.lstrip(" \t>#/`") in ("AVC", "1:AVC")
             if not named or not ("audit[" in text or "audit:" in text or alone):
                 raise No
             kind = named[0]

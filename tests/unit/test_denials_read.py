@@ -150,8 +150,11 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         "#\t" + AVC.replace('comm="', 'comm=\n#\t"').replace("for  pid", "for\n#\tpid"),
         "Nov 14 22:13:20 web1 systemd[10]: selinux: " + AVC.split("): ")[1],
         AVC.replace("type=AVC msg", "type=AVC \nmsg"),
+        "//" + AVC.replace(" scontext", "\n// scontext"),
+        "  " + AVC.replace("\n", "`\n"),
+        AVC.replace("for  pid", "for\npid").replace("\ntype", " type").rstrip("\n") + " " + SYSCALL,
     ],
-    ids=range(52),
+    ids=range(55),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))

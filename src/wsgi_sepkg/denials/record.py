@@ -83,7 +83,7 @@ _DATE = (
     r"|[^\s\d\[\]=:\"']{2,12} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d+)?)"
 )
 # Somebody else's words in a mail, or a comment of a script: the mark stands before every line.
-_MARK = r"[ \t]*(?:[>#][ \t]?){0,8}"
+_MARK = r"[ \t]*(?:(?:[>#]|//)[ \t]?){0,8}"
 _MARKED = re.compile(_MARK)
 # An item of a list in Markdown, a line of a diff, or one that a pastebin numbered.
 _ITEM = r"(?:[-*+] {0,3}|\d{1,6}[.)] {1,3})?"
@@ -111,6 +111,8 @@ _PREFIX = re.compile(
     r"(?:audit: )?"
     rf"(?:(?:host|node)=(?P<node2>{NODE}),? +)?"
 )
+# Markdown that was opened in a line before.
+_TICKED = re.compile(r"( (?:tclass=[a-z0-9_]+|permissive=[01]))`{1,3}$")
 _TYPED = re.compile(
     r"type=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "
     r"(?:msg=)?audit\((?P<event>[^()]{1,80})\) {0,2}: ?"
@@ -170,7 +172,8 @@ def head(line: str) -> Head | None:
     prefix = _PREFIX.match("" if line.startswith("type=") else line)
     assert prefix is not None  # it matches nothing, too
     at = prefix.end()
-    line = line.rstrip(" `") if prefix["tick"] else line
+    if line.endswith("`"):
+        line = line.rstrip(" `") if prefix["tick"] else _TICKED.sub(r"\1", line)
     node = prefix["node"] or prefix["node2"]
     host = text(node or prefix["host"] or prefix["host2"] or "")
     date = prefix["date"] or prefix["date2"] or prefix["date3"] or ""

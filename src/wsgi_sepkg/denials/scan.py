@@ -53,8 +53,8 @@ _HOSTS = re.compile(rb"(?:(?:host|node)=(%b),? +)+" % record.NODE.encode())
 
 # Where another record begins, or what another's mark stands before; a wrapped record ends there.
 _START = re.compile(
-    r"\s*(?:----|time->|[>#]|$)|.*?(?:\btype=(?:[A-Z_0-9\[\]]+) (?:msg=)?audit\(|avc:\s|\baudit\(\d"
-    r"|\baudit\[\d+\]: [A-Z])"
+    r"\s*(?:----|time->|[>#]|//|$)|.*?(?:\btype=(?:[A-Z_0-9\[\]]+) (?:msg=)?audit\(|avc:\s"
+    r"|\baudit\(\d|\baudit\[\d+\]: [A-Z])"
 )
 # Where the message of a user's record begins; it may have been wrapped before it.
 _USER_MESSAGE = re.compile(r"\s*(?:[a-z]+=[^\s'\"()=]+ )*msg='avc:\s")
@@ -424,6 +424,10 @@ class Scanner:
         for attempt in range(12):
             line, after = ("", 0) if at is None or at >= len(self.buf) else self._text(at)
             line = record.unmarked(line, mark)
+            other = _GLUED.search(line, 1)
+            if other and _ends(body, line[: other.start()]):
+                # Text that was filled anew: another record follows in the line.
+                line, after = line[: other.start()], len(self.buf)
             try:
                 found = _decide(head, body)
                 self._check_end(found, at is None or at <= len(self.buf), line)
@@ -592,6 +596,14 @@ def _split(line: str) -> list[tuple[str, bool]]:
         glued = end != len(line) and not piece.endswith((" ", "\t"))
         pieces.append((piece.rstrip(" \t") if end != len(line) else piece, glued))
     return pieces
+
+
+def _ends(body: str, line: str) -> bool:
+    """Whether the record that goes on in ``line`` visibly ends there, outside of any quotes."""
+    both = body + line
+    return line.endswith((" permissive=0 ", " permissive=1 ")) and not (
+        both.count('"') % 2 or both.count("'") % 2
+    )
 
 
 def _append(body: str, line: str) -> str:

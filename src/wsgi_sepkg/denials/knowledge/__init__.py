@@ -135,8 +135,8 @@ class Entry(_Data, frozen=True):
     not_command: str = ""
     self: bool | None = None
     """Source and target are one domain."""
-    other_process: bool = False
-    """The target is another process, not a file."""
+    other_process: bool | None = None
+    """The target is another process and no file, or it is not."""
     foreign_domain: bool = False
     """The target's type belongs to another program than the source's."""
     other_module: bool = False

@@ -38,7 +38,7 @@ class Entries(Booleans):
             return False
         if entry.self is not None and entry.self != (denial.source.type == denial.target.type):
             return False
-        if entry.other_process and (
+        if entry.other_process is not None and entry.other_process == (
             denial.target.role == "object_r" or denial.source.type == denial.target.type
         ):
             return False
