@@ -47,9 +47,12 @@ def once(command: list[str], log: Path) -> Cost:
     """Run ``command`` on ``log``; the memory is that of its largest process."""
     import time
 
+    # With bytecode, as pip and rpm install programs: the round that is not counted keeps it.
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     with subprocess.Popen(
         [*command, str(log)],
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
