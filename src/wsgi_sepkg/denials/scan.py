@@ -424,7 +424,7 @@ class Scanner:
         for attempt in range(12):
             line, after = ("", 0) if at is None or at >= len(self.buf) else self._text(at)
             line = record.unmarked(line, mark)
-            other = _GLUED.search(line, 1)
+            other = _GLUED.search(line, 1) if "audit(" in line else None
             if other and _ends(body, line[: other.start()]):
                 # Text that was filled anew: another record follows in the line.
                 line, after = line[: other.start()], len(self.buf)
