@@ -45,6 +45,11 @@ def run(
     return call
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their argument: what is packed may hold a time, and workers must agree."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse a pytest-xdist that silently lets every worker make what a group should share."""
     if session.config.getoption("loadgroup", False):

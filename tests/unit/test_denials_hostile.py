@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import multiprocessing
 import os
 import random
 import re
@@ -17,6 +18,8 @@ import pytest
 import zstandard
 
 from wsgi_sepkg.denials import read, reading, scan
+from wsgi_sepkg.denials.tally import Tally
+from wsgi_sepkg.errors import UsageError
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -147,10 +150,45 @@ def test_a_reading_process_that_is_killed_is_one_error(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "read_part", killed)
     with pytest.raises(reading.ReadingFailed, match="was killed"):
         read([path], jobs=2)
+    assert multiprocessing.active_children() == []
 
 
-def killed(part: reading.Part) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def test_logs_are_read_the_same_by_one_process_and_by_several(tmp_path, monkeypatch):
+    """Standard input too, which only the first process has."""
+    logs = []
+    for number in range(4):
+        logs.append(tmp_path / f"log{number}")
+        logs[-1].write_text("".join(denial_logs.lines(900, distinct=40, seed=number)))
+    monkeypatch.setattr(reading, "WORTH_A_PROCESS", 1000)
+    piped = tmp_path / "piped"
+    piped.write_text("".join(denial_logs.lines(300, distinct=40, seed=9)))
+    results = []
+    for jobs in (1, 2, 3):
+        with piped.open() as stream:
+            monkeypatch.setattr(sys, "stdin", stream)
+            results.append(read([*logs[:3], "-", logs[3]], jobs=jobs))
+    assert results[0].lines == 4 * 900 + 300
+    assert results[1] == results[2] == results[0]
+
+
+def test_a_log_that_another_process_cannot_open_is_told_as_ever(tmp_path, monkeypatch):
+    logs = [tmp_path / "one", tmp_path / "two"]
+    for log in logs:
+        log.write_text(mutate.record(random.Random(1)))
+    parts = [reading.Part(str(logs[0])), reading.Part(str(tmp_path / "three"))]
+    monkeypatch.setattr(reading, "split", lambda log, jobs: [parts[logs.index(Path(log))]])
+    with pytest.raises(UsageError, match="three cannot be read"):
+        read(logs, jobs=2)
+    assert multiprocessing.active_children() == []
+
+
+HERE, READ_PART = os.getpid(), reading.read_part
+
+
+def killed(part: reading.Part) -> Tally:
+    if os.getpid() != HERE:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return READ_PART(part)
 
 
 def test_the_fast_form_says_what_the_strict_reading_says(monkeypatch):
@@ -167,3 +205,25 @@ def test_the_fast_form_says_what_the_strict_reading_says(monkeypatch):
     monkeypatch.setattr(scan, "_FAST", re.compile(rb"(?!)"))
     strict = run.scan(log).reading()
     assert fast == strict
+
+
+def test_a_bound_of_the_memory_changes_no_result(monkeypatch):
+    log = "".join(denial_logs.lines(6000, distinct=300))
+    whole = run.scan(log, 1 << 16).reading()
+    assert whole.denied > 500
+    read_held = Tally.read_held
+    asked = []
+    monkeypatch.setattr(Tally, "read_held", lambda self: (asked.append(1), read_held(self)))
+    monkeypatch.setattr(scan, "_MOST_HELD", 20_000)
+    monkeypatch.setattr(scan, "_MOST_KNOWN", 30)
+    monkeypatch.setattr(scan, "_LONGEST_KNOWN", 60)
+    assert run.scan(log, 1 << 16).reading() == whole
+    assert len(asked) > 3
+
+
+def test_a_record_that_gives_way_is_never_read(monkeypatch):
+    log = "".join(denial_logs.lines(6000, distinct=300))
+    real, joined = scan.join.join, []
+    monkeypatch.setattr(scan.join, "join", lambda *words: (joined.append(1), real(*words))[1])
+    reading = run.scan(log, 1 << 16).reading()
+    assert len(joined) == sum(len(group.examples) for group in reading.groups)

@@ -90,7 +90,7 @@ def rpm(
             (1030, INT16, [0o100644] * len(files)),
         ]
     if payload is None:
-        payload = gzip.compress(cpio(*(member("." + f, CIL) for f in files)))
+        payload = gzip.compress(cpio(*(member("." + f, CIL) for f in files)), mtime=0)
     lead = struct.pack("!4sBBhh66shh16s", b"\xed\xab\xee\xdb", 3, 0, 0, 1, b"app", 1, 5, b"")
     signature = header([(1007, INT32, 100)])
     own = {tag for tag, _, _ in entries or []}

@@ -16,6 +16,10 @@ from wsgi_sepkg.denials.record import Decision, Head, Malformed
 # Records that tell more about a denial of the same event.
 COMPANIONS = frozenset("SYSCALL PATH CWD PROCTITLE EXECVE SOCKADDR AVC_PATH".split())
 
+# What is used of a system call and of a path.
+_OF_CALL = ("syscall", "success", "exit", "pid", "uid", "euid", "exe")
+_OF_PATH = ("inode", "mode", "ouid", "obj", "nametype")
+
 _PAIR = re.compile(r'(?:^| )([a-z_A-Z0-9]+)=("[^"]*"|[^ "]*)')
 _INTERPRETED_PAIR = re.compile(r"(?:^| )([a-z_A-Z0-9]+)=(.*?)(?= [a-z_A-Z0-9]+=|$)")
 _SADDR = re.compile(r"saddr=\{ (.*) \}$")
@@ -147,10 +151,10 @@ def _add(event: _Event, head: Head) -> None:
             if event.syscall:
                 raise Malformed("two system calls")
             pairs["exe"] = record.string(pairs.get("exe", ""), plain)
-            event.syscall = {k: record.text(v) for k, v in pairs.items()}
+            event.syscall = _some(pairs, _OF_CALL)
         case "PATH":
             named = record.string(pairs.get("name", ""), plain)
-            event.paths.append({k: record.text(v) for k, v in pairs.items()} | {"name": named})
+            event.paths.append(_some(pairs, _OF_PATH) | {"name": named})
         case "CWD":
             event.cwd = record.string(pairs.get("cwd", ""), plain)
         case "AVC_PATH":
@@ -167,10 +171,11 @@ def _add(event: _Event, head: Head) -> None:
 
 def _pairs(body: str, interpreted: bool) -> dict[str, str]:
     """Fields of a companion; the first of each name."""
-    found: dict[str, str] = {}
-    for key, value in (_INTERPRETED_PAIR if interpreted else _PAIR).findall(body):
-        found.setdefault(key, value)
-    return found
+    return dict(reversed((_INTERPRETED_PAIR if interpreted else _PAIR).findall(body)))
+
+
+def _some(pairs: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: record.text(pairs[name]) for name in names if name in pairs}
 
 
 def _title(value: str, body: str, interpreted: bool) -> tuple[str, ...]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from wsgi_sepkg.denials import sources
 from wsgi_sepkg.denials.model import Origin, Reading
 from wsgi_sepkg.denials.scan import REACH, Scanner
 from wsgi_sepkg.denials.tally import Tally
 from wsgi_sepkg.errors import WsgiSepkgError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 # Below this many bytes a further process costs more than it saves.
 WORTH_A_PROCESS = 8 << 20
@@ -78,19 +84,60 @@ def _each(parts: Sequence[Part], jobs: int) -> Iterator[Tally]:
         yield from map(read_part, parts)
         return
     import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
 
     # A fork has all modules loaded; no thread of ours is running that could hold a lock.
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context("fork")
+    # Every n-th part is read here, the others by processes that hand on one tally at a time.
+    # They have no standard input.
+    count = min(jobs, len(parts))
+    readers = [0 if part.log == "-" else index % count for index, part in enumerate(parts)]
+    pipes: list[Connection] = []
+    others: list[BaseProcess] = []
     try:
-        with ProcessPoolExecutor(min(jobs, len(parts)), context) as pool:
-            yield from pool.map(read_part, parts)
-    except BrokenProcessPool as exc:
+        for number in range(1, count):
+            pipe, end = context.Pipe(duplex=False)
+            pipes.append(pipe)
+            theirs = [p for p, reader in zip(parts, readers, strict=True) if reader == number]
+            words = (theirs, end, tuple(pipes))
+            others.append(context.Process(target=_hand_on, args=words, daemon=True))
+            others[-1].start()
+            end.close()
+        for part, reader in zip(parts, readers, strict=True):
+            yield _received(pipes[reader - 1]) if reader else read_part(part)
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for other in others:
+            if other.pid:
+                other.terminate()
+                other.join()
+
+
+def _hand_on(parts: Sequence[Part], end: Connection, inherited: Sequence[Connection]) -> None:
+    """Read ``parts`` and send each one's tally, or the error that it met."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits tells of it
+    for pipe in inherited:
+        pipe.close()
+    with suppress(BrokenPipeError):  # nobody waits any more
+        for part in parts:
+            try:
+                found: Tally | WsgiSepkgError = read_part(part)
+            except WsgiSepkgError as exc:
+                found = exc
+            end.send(found)
+
+
+def _received(pipe: Connection) -> Tally:
+    try:
+        found = pipe.recv()
+    except (EOFError, OSError) as exc:
         raise ReadingFailed(
             "a process that read a part of the logs was killed", "try again with --jobs 1"
         ) from exc
+    if isinstance(found, WsgiSepkgError):
+        raise found
+    assert isinstance(found, Tally)
+    return found
 
 
 def split(log: str, jobs: int) -> list[Part]:

@@ -10,6 +10,8 @@ form is a part of the strict one: what it accepts, the strict reading accepts, w
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from itertools import pairwise
@@ -18,12 +20,17 @@ from typing import Literal
 from wsgi_sepkg.denials import join, model, record
 from wsgi_sepkg.denials.model import Notice, Origin
 from wsgi_sepkg.denials.record import Decision, Head, Malformed
-from wsgi_sepkg.denials.tally import Pile, Tally, later, object_hash, raw_stamp
+from wsgi_sepkg.denials.tally import Order, Pile, Tally, later, object_hash, raw_stamp
 
 # How far from a denial the other records of its event are looked for, in bytes.
 REACH = 64 << 10
 # A longer line is no record.
 LONGEST = 1 << 20
+# Bytes of records that may wait to be read.
+_MOST_HELD = 4 << 20
+# Objects whose hashes are remembered, and the longest of them in bytes.
+_MOST_KNOWN = 20_000
+_LONGEST_KNOWN = 500
 
 _NAME = rb'(?:"[^"\n\x00-\x1f\x7f-\xff]*"|(?:[0-9A-F]{2})+)'
 _ID = rb"[A-Za-z_][A-Za-z0-9_.]{0,127}"
@@ -64,6 +71,7 @@ _USER_HEAD = re.compile(
 # A head that was wrapped before its time.
 _TYPE_ALONE = re.compile(r"(?:.*\s)?type=(?:USER_)?AVC\s*")
 _TIME = re.compile(r"\s*msg=audit\(")
+_TYPED = re.compile(rb"type=[A-Z_0-9\[\]]+ (?:msg=)?audit\(")
 _NEXT_FIELD = re.compile(r"\s*(?:[A-Za-z_]+=|[{}]|for\b|denied\b|granted\b)")
 _GLUED = re.compile(rf"(?:(?:host|node)={record.NODE} )?type=[A-Z_0-9]{{1,40}} msg=audit\(")
 _DECISION_KINDS = ("AVC", "USER_AVC", "")
@@ -96,6 +104,23 @@ _OLD_ERROR = re.compile(
 )
 
 
+@dataclass(slots=True)
+class _Event:
+    """A record in the fast form, and the lines that may belong to its event, as they stand."""
+
+    line: bytes
+    origin: Origin
+    order: Order
+    companions: list[bytes]
+
+    def read(self) -> model.Denial:
+        """The denial, joined."""
+        head = record.head(_text(self.line, 0)[0])
+        assert head is not None
+        decided = record.decision(head.body.rstrip(" "), False)
+        return _joined(head, decided, self.origin, self.companions)
+
+
 class Scanner:
     """Reads one log into a tally. `feed` takes bytes in their order, `finish` ends the log.
 
@@ -115,6 +140,8 @@ class Scanner:
         self.overlong = False
         self.vectors: dict[tuple[bytes, bytes], Pile | Literal[False] | None] = {}
         self.generation = tally.generation
+        self.held = 0  # bytes of events that wait to be read
+        self.known = 0  # objects whose hashes are remembered
 
     def feed(self, data: bytes) -> None:
         """Search ``data``, but for its end, which waits for what follows."""
@@ -145,6 +172,8 @@ class Scanner:
         self.tally.lines += self.line - 1
         if self.buf and not context_bytes and not self.buf.endswith(b"\n"):
             self.tally.lines += 1
+        self.tally.read_held()
+        self.tally.forget()
         self.buf = b""
 
     def _cut(self) -> None:
@@ -250,10 +279,12 @@ class Scanner:
             if digest is None:
                 self._object(pile, m, thing, begin)
                 continue
-            seen = pile.objects[digest]
+            seen = pile.objects.get(digest)
+            if seen is None:
+                continue
             seen.count += 1
             if not newest or seen.order[0]:
-                self._earlier(pile, digest, event, begin)
+                self._earlier(pile, digest, m, begin)
         if done:
             tally.records["AVC"] += len(done)
         return done, slow
@@ -295,52 +326,56 @@ class Scanner:
                 marks.append(m[5])
             identity = b"\0".join([identity, *sorted(marks)])
         digest = int.from_bytes(blake2b(identity, digest_size=8).digest())
+        if len(thing) <= _LONGEST_KNOWN:
+            self.known += 1
+            if self.known > _MOST_KNOWN:
+                self.tally.forget()
+                self.known = 1
+            pile.known[thing] = digest
         if digest > pile.limit:
             pile.more = True
             return
-        if len(pile.known) > 4 * self.tally.keep:
-            pile.known.clear()
         seen = pile.objects.get(digest)
         if seen is not None:
             seen.count += 1
-            self._earlier(pile, digest, m[1], begin)
+            self._earlier(pile, digest, m, begin)
         else:
-            head, decided = self._reread(begin)
-            self.tally.put(pile, digest, self._joined(head, decided, begin))
-        if digest in pile.objects:
-            pile.known[thing] = digest
+            self.tally.put(pile, digest, self._event(m, begin))
 
-    def _earlier(self, pile: Pile, digest: int, event: bytes, begin: int) -> None:
+    def _earlier(self, pile: Pile, digest: int, m: re.Match[bytes], begin: int) -> None:
         """Put a record in the place of a later one that stands for its object."""
         seen = pile.objects[digest]
-        stamp = raw_stamp(event)
+        stamp = raw_stamp(m[1])
         if seen.order[0] or (stamp.ms, stamp.serial) < seen.order[1:3]:
-            head, decided = self._reread(begin)
-            self.tally.put(pile, digest, self._joined(head, decided, begin), 0)
+            self.tally.put(pile, digest, self._event(m, begin), 0)
 
-    def _reread(self, begin: int) -> tuple[Head, Decision]:
-        line, _ = self._text(begin)
-        head = record.head(line)
-        assert head is not None
-        return head, record.decision(head.body.rstrip(" "), False)
+    def _event(self, m: re.Match[bytes], begin: int) -> _Event:
+        """The event of a record in the fast form, to be read only if it stays."""
+        line = self.buf[begin : m.end()]
+        stamp, origin, host = raw_stamp(m[1]), self._origin(begin), ""
+        if begin != m.start():
+            head = record.head(_text(line, 0)[0])
+            assert head is not None
+            host = head.host
+        assert stamp.ms is not None
+        assert stamp.serial is not None
+        order = (0, stamp.ms, stamp.serial, host, origin.log, origin.line)
+        companions = self._companions(m[1], begin)
+        self.held += len(line) + sum(map(len, companions))
+        if self.held > _MOST_HELD:
+            self.tally.read_held()
+            self.held = 0
+        return _Event(line, origin, order, companions)
 
     # -- every other form --------------------------------------------------------------------------
 
-    def _text(self, begin: int) -> tuple[str, int]:
-        """The line at ``begin`` without its end, and where the next one begins."""
-        stop = self.buf.find(b"\n", begin)
-        stop = len(self.buf) if stop < 0 else stop
-        if stop - begin > LONGEST:
-            return "", stop + 1
-        return self.buf[begin:stop].decode("latin-1").rstrip("\r"), stop + 1
-
     def _slow(self, begin: int) -> None:
-        line, following = self._text(begin)
-        if _TYPE_ALONE.fullmatch(line) and _TIME.match(self._text(following)[0]):
+        line, following = _text(self.buf, begin)
+        if _TYPE_ALONE.fullmatch(line) and _TIME.match(_text(self.buf, following)[0]):
             return  # It is read with the line that follows.
         if _TIME.match(line):
             start = self.buf.rfind(b"\n", max(0, begin - LONGEST), max(0, begin - 1)) + 1
-            before, _ = self._text(start)
+            before, _ = _text(self.buf, start)
             if _TYPE_ALONE.fullmatch(before):
                 begin, line = start, f"{before.rstrip()} {line.lstrip()}"
         if _USER_MESSAGE.match(line):
@@ -348,7 +383,7 @@ class Scanner:
             heads = [m.end() for m in _USER_HEAD.finditer(self.buf, max(0, begin - 1024), begin)]
             if heads and b"avc:" not in self.buf[heads[-1] : begin]:
                 begin = self.buf.rfind(b"\n", 0, heads[-1]) + 1
-                line, following = self._text(begin)
+                line, following = _text(self.buf, begin)
         pieces = _split(line)
         for index, (piece, glued) in enumerate(pieces):
             last = index == len(pieces) - 1
@@ -409,7 +444,10 @@ class Scanner:
         if seen is not None and ms is not None and (0, ms) > seen.order[:2]:
             seen.count += 1
             return
-        self.tally.put(pile, digest, self._joined(head, decided, begin))
+        companions: list[bytes] = []
+        if head.event and head.stamp.serial is not None:
+            companions = self._companions(head.event.encode("latin-1"), begin)
+        self.tally.put(pile, digest, _joined(head, decided, self._origin(begin), companions))
 
     def _whole(self, head: Head, glued: bool, following: int | None, mark: str) -> Decision:
         """The decision of ``head``, with the lines that it was wrapped into; ``mark`` stands before
@@ -422,7 +460,7 @@ class Scanner:
         at = None if enriched else following
         failure = Malformed("wrapped over too many lines")
         for attempt in range(12):
-            line, after = ("", 0) if at is None or at >= len(self.buf) else self._text(at)
+            line, after = ("", 0) if at is None or at >= len(self.buf) else _text(self.buf, at)
             line = record.unmarked(line, mark)
             other = _GLUED.search(line, 1) if "audit(" in line else None
             if other and _ends(body, line[: other.start()]):
@@ -455,50 +493,24 @@ class Scanner:
         if rest and found.tclass + rest[0] in classes():
             raise Malformed("tclass may go on in the next line")
 
-    def _joined(self, head: Head, decided: Decision, begin: int) -> model.Denial:
-        """The denial with what the other records of its event tell."""
-        companions: list[Head] = []
-        if head.event and head.stamp.serial is not None:
-            buf = self.buf
-            needle = b"audit(" + head.event.encode("latin-1") + b")"
-            low, high = max(0, begin - REACH), min(len(buf), begin + REACH)
-            found = buf.find(needle, low, high)
-            while found >= 0 and len(companions) < 64:
-                start = buf.rfind(b"\n", 0, found) + 1
-                for other in self._companion(start, head):
-                    companions.append(other)
-                stop = buf.find(b"\n", found, high)
-                found = buf.find(needle, stop, high) if stop >= 0 else -1
-        return join.join(head, decided, self._origin(begin), companions)
-
-    def _companion(self, start: int, head: Head) -> list[Head]:
-        line, at = self._text(start)
-        found = []
-        pieces = _split(line)
-        for index, (piece, _) in enumerate(pieces):
-            try:
-                other = record.head(piece)
-            except Malformed:
-                continue
-            if other is None or other.kind not in join.COMPANIONS:
-                continue
-            if (other.event, other.host) != (head.event, head.host):
-                continue
-            body = other.body
-            if index == len(pieces) - 1:
-                mark = record.mark(piece)
-                for _ in range(12):
-                    if at >= len(self.buf):
-                        break
-                    more, at = self._text(at)
-                    more = record.unmarked(more, mark)
-                    if _START.match(more):
-                        break
-                    body += " " + more.strip()
-            found.append(
-                Head(other.kind, other.host, other.event, other.stamp, other.interpreted, body)
-            )
-        return found
+    def _companions(self, event: bytes, begin: int) -> list[bytes]:
+        """Lines near ``begin`` with records of ``event``, each with what it may go on in."""
+        buf = self.buf
+        needle = b"audit(" + event + b")"
+        low, high = max(0, begin - REACH), min(len(buf), begin + REACH)
+        lines: list[bytes] = []
+        found = buf.find(needle, low, high)
+        while found >= 0 and len(lines) < 64:
+            start = buf.rfind(b"\n", 0, found) + 1
+            stop = buf.find(b"\n", found, high)
+            end = stop if stop >= 0 else buf.find(b"\n", high)
+            for _ in range(12):
+                if end < 0 or _TYPED.match(buf, end + 1):
+                    break
+                end = buf.find(b"\n", end + 1)
+            lines.append(buf[start : end + 1] if end >= 0 else buf[start:])
+            found = buf.find(needle, stop, high) if stop >= 0 else -1
+        return lines
 
     def _notice(self, head: Head, begin: int) -> None:
         received = _RECEIVED.search(head.body)
@@ -523,6 +535,52 @@ class Scanner:
         if not text:
             text = f"{received[1]} notice" if received else record.text(head.body.strip())[:200]
         self.tally.notice(Notice(kind, text, 1, self._origin(begin), head.stamp, tuple(pairs)))
+
+
+def _text(buf: bytes, begin: int) -> tuple[str, int]:
+    """The line at ``begin`` without its end, and where the next one begins."""
+    stop = buf.find(b"\n", begin)
+    stop = len(buf) if stop < 0 else stop
+    if stop - begin > LONGEST:
+        return "", stop + 1
+    return buf[begin:stop].decode("latin-1").rstrip("\r"), stop + 1
+
+
+def _joined(
+    head: Head, decided: Decision, origin: Origin, companions: Iterable[bytes]
+) -> model.Denial:
+    """The denial with what the other records of its event tell."""
+    found = [other for lines in companions for other in _companion(lines, head)]
+    return join.join(head, decided, origin, found)
+
+
+def _companion(lines: bytes, head: Head) -> list[Head]:
+    """Records of the event of ``head`` in the first line, with the lines that it goes on in."""
+    line, at = _text(lines, 0)
+    found = []
+    pieces = _split(line)
+    for index, (piece, _) in enumerate(pieces):
+        try:
+            other = record.head(piece)
+        except Malformed:
+            continue
+        if other is None or other.kind not in join.COMPANIONS:
+            continue
+        if (other.event, other.host) != (head.event, head.host):
+            continue
+        body = other.body
+        if index == len(pieces) - 1:
+            mark = record.mark(piece)
+            while at < len(lines):
+                more, at = _text(lines, at)
+                more = record.unmarked(more, mark)
+                if _START.match(more):
+                    break
+                body += " " + more.strip()
+        found.append(
+            Head(other.kind, other.host, other.event, other.stamp, other.interpreted, body)
+        )
+    return found
 
 
 def key(kind: str, decided: Decision) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import hashlib
 import heapq
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from wsgi_sepkg.denials import model
 from wsgi_sepkg.denials.model import (
@@ -31,13 +32,32 @@ _MOST_NOTICES = 1000
 _NOWHERE = Origin("", 0)
 
 
+# What makes one record earlier than another, the same wherever it is asked.
+Order = tuple[int, int, int, str, str, int]
+
+
+class Held(Protocol):
+    """A record that is read and joined when it is asked for: most give way to another before."""
+
+    order: Order
+
+    def read(self) -> Denial: ...
+
+
 @dataclass(slots=True)
 class Seen:
     """One object of a group: exact count, and its earliest record."""
 
     count: int
-    denial: Denial
-    order: tuple[int, int, int, str, str, int]
+    told: Denial | Held
+    order: Order
+
+    @property
+    def denial(self) -> Denial:
+        """What ``told`` says."""
+        if not isinstance(self.told, Denial):
+            self.told = self.told.read()
+        return self.told
 
 
 @dataclass(slots=True)
@@ -56,7 +76,7 @@ class Pile:
     """Hashes from here on are not kept."""
     more: bool = False
     known: dict[bytes, int] = field(default_factory=dict)
-    """The scanner's memory: raw fields to hash, of objects that are kept."""
+    """The scanner's memory: raw fields to the hash of their object, kept or not."""
     low: bytes = b""
     """Earliest event of the log that is being read, as it stands there; `settle` counts it in."""
     high: bytes = b""
@@ -112,7 +132,6 @@ class Tally:
             pile.objects = {h: pile.objects[h] for h in kept}
             pile.limit = kept[-1]
             pile.more = True
-            pile.known.clear()
 
     def wants(self, pile: Pile, digest: int) -> bool:
         """Whether an object of this hash is, or would be, among those that are kept."""
@@ -123,17 +142,30 @@ class Tally:
             return False
         return True
 
-    def put(self, pile: Pile, digest: int, denial: Denial, count: int = 1) -> None:
-        """Count ``denial`` for its object. The pile's own count is the caller's to raise."""
-        when = order(denial)
+    def put(self, pile: Pile, digest: int, told: Denial | Held, count: int = 1) -> None:
+        """Count ``told`` for its object. The pile's own count is the caller's to raise."""
+        new = Seen(count, told, order(told) if isinstance(told, Denial) else told.order)
         seen = pile.objects.get(digest)
         if seen is None:
-            pile.objects[digest] = Seen(count, denial, when)
+            pile.objects[digest] = new
             self._prune(pile)
             return
         seen.count += count
-        if (when, repr(denial)) < (seen.order, repr(seen.denial)):
-            seen.denial, seen.order = denial, when
+        if new.order < seen.order or (
+            new.order == seen.order and repr(new.denial) < repr(seen.denial)
+        ):
+            seen.told, seen.order = new.told, new.order
+
+    def forget(self) -> None:
+        """Empty the scanner's memory."""
+        for pile in self.piles.values():
+            pile.known.clear()
+
+    def read_held(self) -> None:
+        """Read what is held, so that nothing of the log is needed any more."""
+        for pile in self.piles.values():
+            for seen in pile.objects.values():
+                seen.told = seen.denial
 
     def time(self, pile: Pile, stamp: Stamp, origin: Origin) -> None:
         """Widen the span of time of ``pile``."""
@@ -246,8 +278,8 @@ def later(event: bytes, than: bytes) -> bool:
     return (event[:14], int(event[15:])) > (than[:14], int(than[15:]))
 
 
-def order(denial: Denial) -> tuple[int, int, int, str, str, int]:
-    """What makes one record earlier than another, the same wherever it is asked."""
+def order(denial: Denial) -> Order:
+    """The order of a record among others."""
     stamp, origin = denial.stamp, denial.origin
     if stamp.ms is None:
         return (1, 0, 0, denial.host, origin.log, origin.line)
