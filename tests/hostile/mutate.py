@@ -104,7 +104,7 @@ def record(rng: random.Random) -> str:
 
 def shown(rng: random.Random, text: str) -> str:
     """A record as people show it: wrapped in a mail or a comment."""
-    text = text.lstrip(" >#")
+    text = text.lstrip(" >#").replace(" \n", " ")  # wrapped in one place only
     mark = rng.choice(["> ", "# ", "> > ", "#", "#\t", "//", "// "])
     words = text.split(" ")
     begin = next(i for i, word in enumerate(words) if word.endswith("avc:"))
@@ -128,6 +128,7 @@ def heading(rng: random.Random, kind: str, dated: bool) -> str:
             f"Jun  9 15:55:50 web1 audit[7]: {kind} ",
             f"2024-05-01T10:00:00+02:00 web1 audit[7]: {kind} ",
             f"Jun 29 14:07:33 web1 kernel: [ 12.123456] audit: type={number} audit({raw}): ",
+            f"web1 login: [   12.123456] audit: type={number} audit({raw}): ",
             f"[  131.818956][   T31] audit: type={number} audit({raw}): ",
             f"[   10.779755] web1 audit[7]: {kind} ",
             f"audit[7]: {kind} ",

@@ -106,15 +106,18 @@ _PREFIX = re.compile(
     r"(?:(?P<host2>[A-Za-z0-9_.-]{1,255}) )?"
     r"(?P<tag2>audit|kernel)(?:\[\d+\])?: (?!avc:)"
     rf"|(?P<date3>{_DATE}) (?=type=|node=|host=))?"
-    r"(?:\[ {0,8}\d{1,8}\.\d{6}\](?:\[ {0,8}[TC]\d{1,8}\])? "
+    # On a serial console the kernel's messages stand behind the prompt.
+    r"(?:(?:[A-Za-z0-9_.-]{1,64} login: )?"
+    r"\[ {0,8}\d{1,8}\.\d{6}\](?:\[ {0,8}[TC]\d{1,8}\])? "
     r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] )?"
     r"(?:audit: )?"
     rf"(?:(?:host|node)=(?P<node2>{NODE}),? +)?"
 )
 # Markdown that was opened in a line before.
 _TICKED = re.compile(r"( (?:tclass=[a-z0-9_]+|permissive=[01]))`{1,3}$")
+# The first letter is easily missed when a record is marked and copied.
 _TYPED = re.compile(
-    r"type=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "
+    r"t?ype=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "
     r"(?:msg=)?audit\((?P<event>[^()]{1,80})\) {0,2}: ?"
 )
 # What is left when the time was taken out of a record before it was shown.
