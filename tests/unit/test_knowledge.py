@@ -159,6 +159,7 @@ def test_every_name_that_an_entry_uses_is_known() -> None:
             assert name.startswith("@") or name in classes | {"lockdown"}, (entry.id, name)
         for pattern in (entry.path, entry.not_path, entry.command, entry.not_command):
             re.compile(pattern)
+            assert "@{" not in pattern
     for problem in KNOWN.problems:
         for name in problem.entries:
             assert name in ids or name.startswith(("boolean:", "rung:", "tunable:")), problem.number
@@ -186,6 +187,11 @@ HISTORIC = {"container_runtime_t", "container_var_lib_t", "spc_t", "container_ro
         ("[[entry]]\nid = 'x'\nkindd = 'allow'\n", "kindd"),
         ("[[entry]]\nid = 'x'\nkind = 'grant'\n", "kind"),
         ("[[entry]]\nid = 'x'\nkind = 'allow'\nsays='says it'\ncure='cure it'\nrefs=[]\n", "refs"),
+        (
+            "[[entry]]\nid = 'x'\nkind = 'allow'\nsays='says it'\ncure='cure it'\nrefs=['r']\n"
+            "example = 'a_t b_t:file read'\nnot-path = '@{no-socket}'\n",
+            "x: there is no family no-socket",
+        ),
         ("[[accident]]\ntypes = []\nports = ['1']\nusual = 'much'\nexample = 'x'\n", "types"),
     ],
 )

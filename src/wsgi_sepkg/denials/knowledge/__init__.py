@@ -94,7 +94,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 class Family(_Data, frozen=True):
-    """A family of types or classes that entries name with ``@``."""
+    """A family that entries name: of types or classes with ``@NAME``, of paths with ``@{NAME}``."""
 
     about: Sentence
     names: list[str]
@@ -128,7 +128,8 @@ class Entry(_Data, frozen=True):
     not_only: list[str] = field(default_factory=list)
     """Something besides these is asked for."""
     path: str = ""
-    """The path (or name) matches; a denial without any does not."""
+    """The path (or name) matches; a denial without any does not. ``@{NAME}`` in it stands for the
+    patterns of a family."""
     not_path: str = ""
     command: str = ""
     """The name of the program matches."""
@@ -327,7 +328,7 @@ class Knowledge:
             for path in sorted(folder.glob("*.toml"))
         ]
         self.families = {name: f for part in files for name, f in part.family.items()}
-        entries = [entry for part in files for entry in part.entry]
+        entries = [self._with_paths(entry) for part in files for entry in part.entry]
         self.entries = tuple(sorted(entries, key=lambda e: RUNGS.index(e.place)))
         self.booleans = tuple(b for part in files for b in part.boolean)
         self.wrong = tuple(w for part in files for w in part.wrong)
@@ -345,6 +346,21 @@ class Knowledge:
         shared = [s for part in files for s in part.shared_folder]
         self.shared_folders = tuple(sorted(shared, key=lambda s: -len(s.path)))
         self._members: dict[tuple[str, str], bool] = {}
+
+    def _with_paths(self, entry: Entry) -> Entry:
+        """``entry`` with the patterns of the families that its paths name."""
+
+        def patterns(found: re.Match[str]) -> str:
+            if found[1] not in self.families:
+                raise msgspec.ValidationError(f"{entry.id}: there is no family {found[1]}")
+            return f"(?:{'|'.join(self.families[found[1]].patterns)})"
+
+        path, not_path = (
+            re.sub(r"@\{([a-z-]+)\}", patterns, text) for text in (entry.path, entry.not_path)
+        )
+        if (path, not_path) == (entry.path, entry.not_path):
+            return entry
+        return msgspec.structs.replace(entry, path=path, not_path=not_path)
 
     def member(self, family: str, name: str) -> bool:
         """Tell whether ``name`` is of ``family``. Raises KeyError when there is no such family."""
