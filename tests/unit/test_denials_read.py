@@ -155,8 +155,9 @@ def test_a_packed_log_that_is_cut_keeps_what_it_had_and_says_so(log):
         AVC.replace("for  pid", "for\npid").replace("\ntype", " type").rstrip("\n") + " " + SYSCALL,
         "web1 login: [  131.818956] audit: type=1400 " + AVC.removeprefix("type=AVC msg="),
         AVC[1:],
+        "...audit[10]: AVC " + AVC.split("): ")[1],
     ],
-    ids=range(57),
+    ids=range(58),
 )
 def test_forms_of_one_denial_say_the_same(log, form):
     denial = only(log(form))
@@ -187,6 +188,7 @@ def test_forms_of_one_denial_say_the_same(log, form):
         ("web1 somebody: AVC " + AVC.split("): ")[1], "inside other text"),
         (AVC.replace("system_u", "system\\_u", 1), "is no context"),
         (AVC.replace("_", "\\_"), "take them out"),
+        (AVC.replace("=", "=3D"), "decode it"),
         (AVC.replace("system_u:object_r", "... system_u:object_r"), "belongs to no field"),
         (AVC.replace("tcontext", "... tcontext"), "belongs to no field"),
         (AVC.replace("httpd_t", "my-app_t"), "scontext is no context"),
@@ -205,7 +207,7 @@ def test_forms_of_one_denial_say_the_same(log, form):
         (AVC.replace("denied", "den\x00ied"), "control characters"),
         (AVC.replace("tclass=sock_file permissive=0\n", "tclass=fil") + AVC, "runs into"),
     ],
-    ids=range(34),
+    ids=range(35),
 )
 def test_what_cannot_be_believed_is_refused_with_its_line(log, line, reason):
     reading = log(OTHER + line)

@@ -50,10 +50,9 @@ class Ladder(Labels):
 
     def _fixes(self, denial: Denial) -> Iterator[Fix]:
         matched = False
-        for entry in self.knowledge.entries:
-            if self.matches(entry, denial):
-                yield self._from_entry(entry, denial)
-                matched = matched or (entry.kind == "allow" and not entry.weak)
+        for entry in self.matching(denial):
+            yield self._from_entry(entry, denial)
+            matched = matched or (entry.kind == "allow" and not entry.weak)
         yield from self._mislabelled(denial)
         yield from self._program_of_another(denial)
         if self._lost(denial):

@@ -102,7 +102,7 @@ _PREFIX = re.compile(
     r"(?P<tag>[A-Za-z0-9_./@-]{1,64})"
     # systemd's word before the message, where it has no right to write to the audit log.
     r"(?:\[\d+\])?:(?: selinux: (?=avc:)| |(?![A-Z]))"
-    rf"|(?:(?P<date2>{_DATE}) |\[ {{0,8}}\d{{1,8}}\.\d{{6}}\] )?"
+    rf"|(?:(?P<date2>{_DATE}) |\[ {{0,8}}\d{{1,8}}\.\d{{6}}\] |\.{{3}} ?)?"
     r"(?:(?P<host2>[A-Za-z0-9_.-]{1,255}) )?"
     r"(?P<tag2>audit|kernel)(?:\[\d+\])?: (?!avc:)"
     rf"|(?P<date3>{_DATE}) (?=type=|node=|host=))?"

@@ -401,7 +401,10 @@ class Scanner:
         if head is None:
             if _BROKEN.search(piece):
                 self._count("AVC")
-                self.tally.reject(self._origin(begin), "an access decision inside other text")
+                reason = "an access decision inside other text"
+                if "=3D" in piece:
+                    reason = "quoted-printable, as a mail is sent (=3D is =): decode it"
+                self.tally.reject(self._origin(begin), reason)
             return
         if head.kind in _NOTICE_KINDS:
             self._count(head.kind)

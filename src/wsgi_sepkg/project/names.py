@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from wsgi_sepkg.project.schema import PATH_USES, Connect, Description, PathEntry, Paths, Port
 from wsgi_sepkg.targets import Facts, Target, unconditional_services
@@ -194,6 +194,7 @@ def label_of(facts: Facts, path: str, file_type: str = "--") -> tuple[str, str]:
     return ("", "") if line is None or line[2] == "<<none>>" else (line[2], line[3])
 
 
+@lru_cache(4096)
 def _label_line(facts: Facts, path: str, file_type: str) -> tuple[str, str, str, str] | None:
     """Return (pattern, file type, type, module) of the line that labels ``path``."""
     for alias, real in facts.equivalences:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
 from typing import Any
 
+import typer
 from msgspec import json
 
 from wsgi_sepkg.denials.explain import Explained, Explanation
@@ -169,41 +174,45 @@ def lines(explained: Explained, verbose: bool = False) -> list[tuple[str, str]]:
 
 def as_text(explanation: Explanation, verbose: bool = False, width: int = 0) -> str:
     """Return the explanation for a terminal; ``width`` in columns, 0 takes the terminal's."""
-    import io
-    import sys
+    width = width or shutil.get_terminal_size().columns
+    colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
+    def styled(text: str, **style: Any) -> str:
+        return typer.style(text, **style) if colored else text
 
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        force_terminal=sys.stdout.isatty(),
-        width=width or None,
-        highlight=False,
-        soft_wrap=False,
-    )
+    out: list[str] = []
     for number, explained in enumerate(explanation.explained, start=1):
-        console.print(Text(f"{number}. {heading(explained)}", style="bold"))
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for label, text in lines(explained, verbose):
-            style = {"fix": "green", "ref": "red", "or ": "yellow"}.get(label[:3], "dim")
-            table.add_row(Text(label, style=style), Text(text))
-        console.print(Padding(table, (0, 0, 1, 3)))
+        out += [
+            styled(line, bold=True) for line in _wrapped(f"{number}. {heading(explained)}", width)
+        ]
+        rows = lines(explained, verbose)
+        margin = max((len(label) for label, _ in rows), default=0) + 2
+        for label, text in rows:
+            color = {"fix": "green", "ref": "red", "or ": "yellow"}.get(label[:3])
+            style: dict[str, Any] = {"fg": color} if color else {"dim": True}
+            shown = styled(label, **style) + " " * (margin - len(label))
+            for line in _wrapped(text, width - 3 - margin):
+                out.append(f"   {shown}{line}".rstrip())
+                shown = " " * margin
+        out.append("")
     reading = explanation.reading
-    shown = reading.rejected if verbose else reading.rejected[:10]
-    for rejected in shown:
-        console.print(Text(f"rejected  {rejected.origin}: {rejected.reason}", style="yellow"))
-    if reading.rejected_count > len(shown):
-        console.print(Text(f"rejected  and {reading.rejected_count - len(shown)} more"))
+    shown_ones = reading.rejected if verbose else reading.rejected[:10]
+    for rejected in shown_ones:
+        told = f"rejected  {rejected.origin}: {rejected.reason}"
+        out += [styled(line, fg="yellow") for line in _wrapped(told, width)]
+    if reading.rejected_count > len(shown_ones):
+        out.append(f"rejected  and {reading.rejected_count - len(shown_ones)} more")
     for notice in reading.notices:
-        console.print(Text(f"{notice.kind}  {notice.text} ({notice.count})", style="dim"))
-    console.print(Text(summary(explanation)))
-    return out.getvalue()
+        told = f"{notice.kind}  {notice.text} ({notice.count})"
+        out += [styled(line, dim=True) for line in _wrapped(told, width)]
+    out += _wrapped(summary(explanation), width)
+    return "\n".join(out) + "\n"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """``text`` in lines of at most ``width`` columns, 20 at least."""
+    wrapper = textwrap.TextWrapper(max(20, width), break_on_hyphens=False)
+    return [line for part in text.split("\n") for line in wrapper.wrap(part) or [""]]
 
 
 def as_markdown(explanation: Explanation) -> str:

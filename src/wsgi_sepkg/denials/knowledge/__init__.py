@@ -6,6 +6,7 @@ Nothing here decides. An entry says what a denial must look like, what it means 
 """
 
 # No `from __future__ import annotations` here: resolving them later doubles the time of a load.
+import copy
 import itertools
 import re
 from functools import cache
@@ -346,6 +347,15 @@ class Knowledge:
         shared = [s for part in files for s in part.shared_folder]
         self.shared_folders = tuple(sorted(shared, key=lambda s: -len(s.path)))
         self._members: dict[tuple[str, str], bool] = {}
+        self._holding: dict[tuple[str, str], int] = {}
+        self._about: dict[tuple[str, str, str], tuple[Entry, ...]] = {}
+
+    def without(self, id_: str) -> "Knowledge":
+        """Return all that is known but the entry ``id_``."""
+        rest = copy.copy(self)
+        rest.entries = tuple(entry for entry in self.entries if entry.id != id_)
+        rest._holding, rest._about = {}, {}
+        return rest
 
     def _with_paths(self, entry: Entry) -> Entry:
         """``entry`` with the patterns of the families that its paths name."""
@@ -378,6 +388,31 @@ class Knowledge:
         if any(self._is(n[1:], name) for n in names if n.startswith("!")):
             return False
         return not wanted or any(self._is(n, name) for n in wanted)
+
+    def about(self, source: str, target: str, tclass: str) -> tuple[Entry, ...]:
+        """Return the entries that hold for these types and this class, in their order."""
+        key = (source, target, tclass)
+        if key not in self._about:
+            holding = (
+                self._holds("source", source)
+                & self._holds("target", target)
+                & self._holds("class_", tclass)
+            )
+            self._about[key] = tuple(
+                entry for index, entry in enumerate(self.entries) if holding >> index & 1
+            )
+        return self._about[key]
+
+    def _holds(self, what: str, name: str) -> int:
+        """The entries of which a list of names holds for ``name``, a bit for each."""
+        key = (what, name)
+        if key not in self._holding:
+            self._holding[key] = sum(
+                1 << index
+                for index, entry in enumerate(self.entries)
+                if self.among(getattr(entry, what), name)
+            )
+        return self._holding[key]
 
     def use_of(self, path: str, written: bool) -> str:
         """Return the use in [path] that a path has, by its place and whether it was written."""

@@ -186,15 +186,16 @@ class Booleans(Refusals):
             return
         words = self._own_words(denial)
         short, whole, module = words["short"], words["stem"], words["module"]
-        starts = sorted({whole, short, module, f"{module}_{whole}"}, key=len, reverse=True)
+        stems = sorted({whole, short, module, f"{module}_{whole}"}, key=len, reverse=True)
+        starts = tuple(f"{s}_" for s in stems)
         told = {denial.tclass, program_of(denial)}
         for text in (denial.target.type, denial.tclass, *denial.permissions):
             told |= set(text.split("_")) - _NO_WORDS
         for name in self.names.facts.booleans:
-            start = next((s for s in starts if name.startswith(f"{s}_")), "")
-            if not start:
+            if not name.startswith(starts):
                 continue
-            rest = set(name.removeprefix(f"{start}_").split("_")) - self.knowledge.fillers
+            start = next(s for s in starts if name.startswith(s))
+            rest = set(name.removeprefix(start).split("_")) - self.knowledge.fillers
             much = False
             for word in rest - told - {f"{w}s" for w in told}:
                 said = next((s for s in self.knowledge.said if self._says(s, word, denial)), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from wsgi_sepkg.denials.knowledge import Entry
 from wsgi_sepkg.denials.ladder.booleans import Booleans
@@ -16,17 +17,16 @@ _HANDLE = re.compile(r"[a-z_]+:\[[^\]/]*\]")
 class Entries(Booleans):
     """Matches entries."""
 
-    def matches(self, entry: Entry, denial: Denial) -> bool:
-        """Tell whether a denial looks as ``entry`` says."""
-        among = self.knowledge.among
+    def matching(self, denial: Denial) -> Iterator[Entry]:
+        """Yield the entries that a denial looks like, in their order."""
         asked = set(denial.permissions)
+        for entry in self.knowledge.about(denial.source.type, denial.target.type, denial.tclass):
+            if self._matches(entry, denial, asked):
+                yield entry
+
+    def _matches(self, entry: Entry, denial: Denial, asked: set[str]) -> bool:
+        """Tell whether a denial looks as ``entry`` says, of whose types and class it is."""
         if entry.granted != denial.granted:
-            return False
-        if not (
-            among(entry.source, denial.source.type)
-            and among(entry.target, denial.target.type)
-            and among(entry.class_, denial.tclass)
-        ):
             return False
         if entry.permissions and not asked & set(entry.permissions):
             return False
@@ -91,6 +91,6 @@ class Entries(Booleans):
     def _lost(self, denial: Denial) -> bool:
         """Tell whether a service runs in the domain of init: no grant is proposed for that one."""
         return any(
-            entry.kind == "domain" and "@never-left" in entry.source and self.matches(entry, denial)
-            for entry in self.knowledge.entries
+            entry.kind == "domain" and "@never-left" in entry.source
+            for entry in self.matching(denial)
         )

@@ -66,9 +66,8 @@ class Interfaces(Entries):
         """Return the interfaces that may grant what was denied, by name, the narrowest first."""
         words = self._words(denial)
         found = list(interface_names(denial, words))
-        for entry in self.knowledge.entries:
-            if entry.interface and self.matches(entry, denial):
-                found += [w.format_map(words) for w in entry.interface if self._fits(w, words)]
+        for entry in self.matching(denial):
+            found += [w.format_map(words) for w in entry.interface if self._fits(w, words)]
         found += self._relatives(denial, words["module"])
         return [name for name in dict.fromkeys(found) if name in self.names.facts.interfaces]
 
