@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -181,8 +180,10 @@ def ask(policy: Policy, denials: Sequence[Denial], booleans: Sequence[str]) -> N
     The denials are asked through libselinux (audit2why), the booleans with one run of sesearch, at
     the same time. Where a tool is missing, ``policy.said`` names it and nothing is asked.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as pool:
-        counted: Future[dict[str, int]] | None = None
+        counted = None
         if booleans:
             counted = pool.submit(_opened, policy.path, tuple(sorted(set(booleans))))
         _verdicts(policy, denials)

@@ -6,6 +6,7 @@ and by the policy (what do they stand for?), so that both see the same names.
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -250,12 +251,24 @@ def _context_index(facts: Facts, tree: str) -> dict[str, list[int]]:
     Only entries that can match below ``tree`` (the first characters of a path) are in it: finding
     the literal beginning of all of them would take longer than the rest of ``generate``.
     """
+    trees, anywhere = _trees(facts)
     index: dict[str, list[int]] = {}
-    for position, (pattern, *_) in enumerate(facts.contexts):
-        literal = pattern[1:_TREE].isalpha() and pattern[_TREE : _TREE + 1] not in ("?", "*", "{")
-        if pattern.startswith(tree) or not literal:
-            index.setdefault(_stem(pattern)[:_STEM], []).append(position)
+    for position in heapq.merge(trees.get(tree, ()), anywhere):
+        index.setdefault(_stem(facts.contexts[position][0])[:_STEM], []).append(position)
     return index
+
+
+@cache
+def _trees(facts: Facts) -> tuple[dict[str, list[int]], list[int]]:
+    """Return positions in ``facts.contexts`` by their first characters, and those for any path."""
+    trees: dict[str, list[int]] = {}
+    anywhere = []
+    for position, (pattern, *_) in enumerate(facts.contexts):
+        if pattern[1:_TREE].isalpha() and pattern[_TREE : _TREE + 1] not in ("?", "*", "{"):
+            trees.setdefault(pattern[:_TREE], []).append(position)
+        else:
+            anywhere.append(position)
+    return trees, anywhere
 
 
 _META = re.compile(r"[.^$?*+|\[({\\]")

@@ -9,7 +9,7 @@ Nothing here decides. An entry says what a denial must look like, what it means 
 import copy
 import itertools
 import re
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -355,6 +355,7 @@ class Knowledge:
         rest = copy.copy(self)
         rest.entries = tuple(entry for entry in self.entries if entry.id != id_)
         rest._holding, rest._about = {}, {}
+        rest.__dict__.pop("_words", None)
         return rest
 
     def _with_paths(self, entry: Entry) -> Entry:
@@ -404,15 +405,37 @@ class Knowledge:
         return self._about[key]
 
     def _holds(self, what: str, name: str) -> int:
-        """The entries of which a list of names holds for ``name``, a bit for each."""
+        """The entries of which the list ``what`` holds for ``name``, a bit for each."""
         key = (what, name)
         if key not in self._holding:
-            self._holding[key] = sum(
-                1 << index
-                for index, entry in enumerate(self.entries)
-                if self.among(getattr(entry, what), name)
-            )
+            wanted, unwanted = self._words[what]
+            said = ["*", name, *(f"@{f}" for f in self.families if self.member(f, name))]
+            holding = wanted[""]
+            for word in said:
+                holding |= wanted.get(word, 0)
+            for word in said:
+                holding &= ~unwanted.get(word, 0)
+            self._holding[key] = holding
         return self._holding[key]
+
+    @cached_property
+    def _words(self) -> dict[str, tuple[dict[str, int], dict[str, int]]]:
+        """For each list of names, by its words, the entries that have them and that exclude them.
+
+        The entries that want none in particular stand under "".
+        """
+        found: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
+        for what in ("source", "target", "class_"):
+            wanted: dict[str, int] = {"": 0}
+            unwanted: dict[str, int] = {}
+            for index, entry in enumerate(self.entries):
+                names = getattr(entry, what)
+                for name in [n for n in names if not n.startswith("!")] or [""]:
+                    wanted[name] = wanted.get(name, 0) | 1 << index
+                for name in [n[1:] for n in names if n.startswith("!")]:
+                    unwanted[name] = unwanted.get(name, 0) | 1 << index
+            found[what] = wanted, unwanted
+        return found
 
     def use_of(self, path: str, written: bool) -> str:
         """Return the use in [path] that a path has, by its place and whether it was written."""
