@@ -74,6 +74,20 @@ def test_bounds_hold_in_any_order_too(tmp_path, monkeypatch):
         assert summary.dump(summary.merge(parts)) == summary.dump(whole)
 
 
+def test_records_of_a_group_that_was_let_go_are_counted_as_dropped(tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "MOST_GROUPS", 2)
+    names = logs(tmp_path, 1, kinds=6)
+    lines = Path(names[0]).read_text().splitlines(keepends=True)
+    ones = list(
+        {line.partition(" scontext=")[2]: line for line in lines if " tclass=" in line}.values()
+    )
+    for seed in range(30):
+        log = random.Random(seed).choices(ones, k=40)
+        Path(names[0]).write_text("".join(log))
+        found = reading.tally(names, jobs=1).reading()
+        assert found.denied + found.dropped == len(log), seed
+
+
 def read_all(names, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(model, "MOST_GROUPS", 8192)

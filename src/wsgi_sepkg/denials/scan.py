@@ -234,6 +234,7 @@ class Scanner:
 
         Return where their lines begin, and where lines begin that the strict reading has to decide.
         """
+        self._keep_up()
         buf, tally, vectors = self.buf, self.tally, self.vectors
         find, match = buf.find, _FAST.match
         done: set[int] = set()
@@ -297,18 +298,23 @@ class Scanner:
 
     def _vector(self, m: re.Match[bytes], verb: bytes, tail: bytes) -> Pile | Literal[False] | None:
         """The pile of what makes records equal; False when the strict reading has to decide."""
-        if len(self.vectors) > 20_000 or self.generation != self.tally.generation:
+        if len(self.vectors) > 20_000:
             self.vectors.clear()
-            self.generation = self.tally.generation
         pile: Pile | Literal[False] | None = False
         if _VERB.fullmatch(verb) and _TAIL.fullmatch(tail.removesuffix(b"\r")):
             line = m[0].decode("latin-1").rstrip("\r\n ")
             decided = record.decision(line[line.index("avc: ") :], False)
             if decided.permissive is not None or not _longer(decided.tclass):
                 pile = self.tally.pile(key("AVC", decided))
-        if self.generation == self.tally.generation:
-            self.vectors[verb, tail] = pile
+        self._keep_up()
+        self.vectors[verb, tail] = pile
         return pile
+
+    def _keep_up(self) -> None:
+        """Forget the piles, where the tally has let one go."""
+        if self.generation != self.tally.generation:
+            self.vectors.clear()
+            self.generation = self.tally.generation
 
     def _object(self, pile: Pile, m: re.Match[bytes], thing: bytes, begin: int) -> None:
         """Meet an object of ``pile`` that is not in its memory: keep it or not."""
