@@ -115,9 +115,8 @@ _PREFIX = re.compile(
 )
 # Markdown that was opened in a line before.
 _TICKED = re.compile(r"( (?:tclass=[a-z0-9_]+|permissive=[01]))`{1,3}$")
-# The first letter is easily missed when a record is marked and copied.
 _TYPED = re.compile(
-    r"t?ype=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "
+    r"type=(?:(?P<type>[A-Z][A-Z0-9_]*)|(?P<number>\d{4})|UNKNOWN\[(?P<unknown>\d{4})\]) "
     r"(?:msg=)?audit\((?P<event>[^()]{1,80})\) {0,2}: ?"
 )
 # What is left when the time was taken out of a record before it was shown.
