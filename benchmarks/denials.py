@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -29,7 +30,9 @@ import denial_logs
 from run import PROGRAM, Cost
 
 RESULTS = Path(__file__).parent / "results"
-COLORS = ("#1f6feb", "#8250df", "#bf8700", "#cf222e", "#1a7f37")
+COLORS = ("#1f6feb", "#54aeff", "#8250df", "#c297ff", "#cf222e", "#1a7f37")
+# What a person at a terminal waits for: a few records.
+SHORT = 15
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,25 @@ def once(command: list[str], log: Path) -> Cost:
 def commands(policy: str, ausearch: str) -> dict[str, list[str]]:
     """The commands that are measured, each without its log."""
     found = {
+        "explain --no-policy": [PROGRAM, "explain", "--no-policy"],
+        "explain --no-policy -j 1": [PROGRAM, "explain", "--no-policy", "-j", "1"],
         "denials summarize": [PROGRAM, "denials", "summarize"],
         "denials summarize -j 1": [PROGRAM, "denials", "summarize", "-j", "1"],
-        "explain --no-policy": [PROGRAM, "explain", "--no-policy"],
     }
     if shutil.which("audit2allow"):
         found["audit2allow -p"] = ["audit2allow", "-p", policy, "-i"]
     if shutil.which(ausearch):
         found["ausearch -m avc"] = [ausearch, "-m", "avc", "-if"]
+    return found
+
+
+def first_answer(policy: str) -> dict[str, list[str]]:
+    """The commands of a short log; sesearch is told the log's name and does not look at it."""
+    question = f"exec sesearch -A -s httpd_t -c tcp_socket {shlex.quote(policy)}"
+    found = {"explain --no-policy": [PROGRAM, "explain", "--no-policy"]}
+    if policy and shutil.which("sesearch"):
+        found["explain --policy"] = [PROGRAM, "explain", "--policy", policy]
+        found["sesearch -A"] = ["sh", "-c", question, "sesearch"]
     return found
 
 
@@ -90,7 +104,7 @@ def measure(lines: int, runs: int, table: dict[str, list[str]], folder: Path) ->
             if turn:
                 costs[name].append(cost)
     log.unlink()
-    first = costs["denials summarize"]
+    first = costs[next(iter(table))]
     rows = []
     for name, mine in costs.items():
         pairs = list(zip(mine, first, strict=True))
@@ -115,19 +129,29 @@ def show(row: Row) -> str:
 
 
 def page(rows: list[Row], runs: int) -> str:
-    """The table as Markdown."""
+    """The tables as Markdown."""
+    columns = (
+        "| lines | command | wall s | cpu s | MB | wall, times ours | cpu, times ours |\n"
+        "|--:|--|--:|--:|--:|--:|--:|\n"
+    )
     head = (
         "# Reading denials: measured\n\n"
         "Written by `benchmarks/denials.py --write`. Medians of "
         f"{runs} rounds in which the commands take turns, on {os.cpu_count()} processors "
         f"({platform.machine()}, Python {platform.python_version()}), on generated logs in which a "
         "third of the events are denials with their companions, interleaved. `times ours` is how "
-        "many times as long (wall, processor) as `denials summarize` in the same round.\n\n"
+        "many times as long (wall, processor) as `explain --no-policy` in the same round.\n\n"
         "![Time and memory by lines](denials.svg)\n\n"
-        "| lines | command | wall s | cpu s | MB | wall, times ours | cpu, times ours |\n"
-        "|--:|--|--:|--:|--:|--:|--:|\n"
     )
-    return head + "\n".join(show(row) for row in rows) + "\n"
+    long, short = (
+        columns + "\n".join(show(row) for row in rows if (row.lines == SHORT) == is_short) + "\n"
+        for is_short in (False, True)
+    )
+    return (
+        f"{head}{long}\n## The first answer\n\nA log of {SHORT} lines. With a policy, "
+        "libsepol's own reading of it is the floor: `sesearch` asks one question of the same "
+        f"policy.\n\n{short}"
+    )
 
 
 def plot(rows: list[Row]) -> str:
@@ -207,12 +231,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for size in map(int, given.sizes.split(",")):
             rows += measure(size, given.runs, table, Path(folder))
+        if not given.only:
+            rows += measure(SHORT, 2 * given.runs, first_answer(given.policy), Path(folder))
     if given.json:
         given.json.write_text(json.dumps([[r.name, r.lines, vars(r.cost)] for r in rows]))
     if given.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "denials.md").write_text(page(rows, given.runs))
-        (RESULTS / "denials.svg").write_text(plot(rows))
+        (RESULTS / "denials.svg").write_text(plot([row for row in rows if row.lines != SHORT]))
 
 
 if __name__ == "__main__":

@@ -404,6 +404,17 @@ def test_a_message_of_a_user_may_be_wrapped_within_its_fields(log):
     assert [r.reason for r in log(alone).rejected] == ["an access decision inside other text"]
 
 
+def test_a_head_that_has_its_message_is_not_given_another(log):
+    text = (
+        "type=USER_AVC msg=audit(1700000000.123:42): pid=7 uid=81 auid=1 msg='op=x'\n"
+        "subj=system_u:system_r:system_dbusd_t:s0 msg='avc:  denied  { send_msg } for "
+        " scontext=a:b:one_t:s0 tcontext=a:b:two_t:s0 tclass=dbus permissive=0'\n"
+    )
+    assert [(r.origin.line, r.reason) for r in log(text).rejected] == [
+        (2, "an access decision inside other text")
+    ]
+
+
 def test_a_message_of_a_user_is_read_without_its_time_and_before_a_stray_tick(log):
     body = (
         "uid=81 auid=1 ses=1\nsubj=system_u:system_r:system_dbusd_t:s0\n"

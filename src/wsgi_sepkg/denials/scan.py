@@ -387,7 +387,7 @@ class Scanner:
         if _USER_MESSAGE.match(line):
             # Its head was wrapped into lines before, which hold nothing that is searched for.
             heads = [m.end() for m in _USER_HEAD.finditer(self.buf, max(0, begin - 1024), begin)]
-            if heads and b"avc:" not in self.buf[heads[-1] : begin]:
+            if heads and b"msg='" not in self.buf[heads[-1] : begin]:
                 begin = self.buf.rfind(b"\n", 0, heads[-1]) + 1
                 line, following = _text(self.buf, begin)
         pieces = _split(line)
