@@ -162,13 +162,23 @@ def test_logs_are_read_the_same_by_one_process_and_by_several(tmp_path, monkeypa
     monkeypatch.setattr(reading, "WORTH_A_PROCESS", 1000)
     piped = tmp_path / "piped"
     piped.write_text("".join(denial_logs.lines(300, distinct=40, seed=9)))
-    results = []
-    for jobs in (1, 2, 3):
+    results, called = [], []
+    for jobs, meanwhile in ((1, None), (2, None), (3, None), (2, lambda: called.append(1))):
         with piped.open() as stream:
             monkeypatch.setattr(sys, "stdin", stream)
-            results.append(read([*logs[:3], "-", logs[3]], jobs=jobs))
+            results.append(read([*logs[:3], "-", logs[3]], jobs=jobs, meanwhile=meanwhile))
     assert results[0].lines == 4 * 900 + 300
-    assert results[1] == results[2] == results[0]
+    assert results[1] == results[2] == results[3] == results[0]
+    assert called == [1]
+
+
+def test_what_goes_wrong_meanwhile_ends_the_others(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    path.write_text("".join(denial_logs.lines(900)))
+    monkeypatch.setattr(reading, "WORTH_A_PROCESS", 1000)
+    with pytest.raises(ZeroDivisionError):
+        read([path], jobs=2, meanwhile=lambda: 1 // 0)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_log_that_another_process_cannot_open_is_told_as_ever(tmp_path, monkeypatch):

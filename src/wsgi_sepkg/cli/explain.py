@@ -65,13 +65,15 @@ def explain(
 ) -> None:
     """Say what each denial means, the narrowest fix, the next wider ones and what they open."""
     from wsgi_sepkg.denials import read
-    from wsgi_sepkg.denials.explain import explain as run
-    from wsgi_sepkg.report import explanation as report
 
     if format_ is Format.json:
         common.state["format"] = common.Format.json
     with common.progress("reading"):
-        reading = read(logs or ["-"], jobs=jobs)
+        reading = read(logs or ["-"], jobs=jobs, meanwhile=lambda: _prepare(target))
+
+        from wsgi_sepkg.denials.explain import explain as run
+        from wsgi_sepkg.report import explanation as report
+
         result = run(reading, target, policy, not no_policy, policy_headers)
     if format_ is Format.json:
         common.show(report.as_json(result))
@@ -81,3 +83,10 @@ def explain(
         common.show(report.as_markdown(result))
     else:
         common.show(report.as_text(result, verbose))
+
+
+def _prepare(target: str) -> None:
+    from wsgi_sepkg.denials.explain import prepare
+    from wsgi_sepkg.report import explanation  # noqa: F401  (the import takes the time)
+
+    prepare(target)

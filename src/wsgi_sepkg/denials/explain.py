@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsgi_sepkg import targets
-from wsgi_sepkg.denials import grounds
+from wsgi_sepkg.denials import grounds, knowledge
 from wsgi_sepkg.denials.decide import Ladder
 from wsgi_sepkg.denials.expand import Expander
 from wsgi_sepkg.denials.grounds import Policy
@@ -52,6 +52,13 @@ class Explanation:
     def count(self, kind: str) -> int:
         """Return how many records have an answer of ``kind``."""
         return sum(e.group.count for e in self.explained if e.answer.fixes[0].kind == kind)
+
+
+def prepare(target: str = "") -> None:
+    """Load what `explain` needs whatever the logs say. Raises UsageError for an unknown target."""
+    knowledge.load()
+    facts = grounds.choose((), target).facts
+    _ = (facts.types, facts.contexts, facts.booleans, facts.interfaces, facts.classes)
 
 
 def explain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,23 +43,28 @@ class Part:
     end: int = -1
 
 
-def read(logs: Sequence[str | Path], *, jobs: int = 0) -> Reading:
+def read(
+    logs: Sequence[str | Path], *, jobs: int = 0, meanwhile: Callable[[], object] | None = None
+) -> Reading:
     """Read ``logs`` ("-" is standard input) and return what they say, joined and counted.
 
     Plain, gz, xz, zst and bz2 files, journal export and JSON are told apart by their first bytes.
     ``jobs`` is the number of processes; 0 takes one for each processor where that pays. The result
-    is the same for any. Memory does not grow with the logs. Raises UsageError for a log that cannot
-    be opened, ReadingFailed; a record that cannot be believed is in ``rejected``.
+    is the same for any. Where several read, ``meanwhile`` is called once beside them, and this
+    process reads no share. Memory does not grow with the logs. Raises UsageError for a log that
+    cannot be opened, ReadingFailed; a record that cannot be believed is in ``rejected``.
     """
-    return tally(logs, jobs=jobs).reading()
+    return tally(logs, jobs=jobs, meanwhile=meanwhile).reading()
 
 
-def tally(logs: Sequence[str | Path], *, jobs: int = 0) -> Tally:
+def tally(
+    logs: Sequence[str | Path], *, jobs: int = 0, meanwhile: Callable[[], object] | None = None
+) -> Tally:
     """As `read`, but the sums, which can be merged with others."""
     names = [str(log) for log in logs]
     jobs = jobs or len(os.sched_getaffinity(0))
     parts = [part for name in names for part in split(name, jobs)]
-    found = merged(parts, _each(parts, jobs))
+    found = merged(parts, _each(parts, jobs, meanwhile))
     for name in found.logs.intersection(names):
         if Path(name).is_file():
             found.sources[sources.source_id(Path(name))] = name
@@ -78,7 +83,9 @@ def merged(parts: Sequence[Part], tallies: Iterator[Tally]) -> Tally:
     return total
 
 
-def _each(parts: Sequence[Part], jobs: int) -> Iterator[Tally]:
+def _each(
+    parts: Sequence[Part], jobs: int, meanwhile: Callable[[], object] | None
+) -> Iterator[Tally]:
     """The tally of each part, in their order."""
     if jobs == 1 or len(parts) == 1:
         yield from map(read_part, parts)
@@ -87,14 +94,14 @@ def _each(parts: Sequence[Part], jobs: int) -> Iterator[Tally]:
 
     # A fork has all modules loaded; no thread of ours is running that could hold a lock.
     context = multiprocessing.get_context("fork")
-    # Every n-th part is read here, the others by processes that hand on one tally at a time.
-    # They have no standard input.
-    count = min(jobs, len(parts))
-    readers = [0 if part.log == "-" else index % count for index, part in enumerate(parts)]
+    # Each process reads every n-th part and hands on one tally at a time. Number 0 is this one,
+    # which alone has standard input; it reads a share, too, where it has nothing else to do.
+    count, first = min(jobs, len(parts)), 0 if meanwhile is None else 1
+    readers = [0 if part.log == "-" else first + index % count for index, part in enumerate(parts)]
     pipes: list[Connection] = []
     others: list[BaseProcess] = []
     try:
-        for number in range(1, count):
+        for number in range(1, first + count):
             pipe, end = context.Pipe(duplex=False)
             pipes.append(pipe)
             theirs = [p for p, reader in zip(parts, readers, strict=True) if reader == number]
@@ -102,6 +109,8 @@ def _each(parts: Sequence[Part], jobs: int) -> Iterator[Tally]:
             others.append(context.Process(target=_hand_on, args=words, daemon=True))
             others[-1].start()
             end.close()
+        if meanwhile is not None:
+            meanwhile()
         for part, reader in zip(parts, readers, strict=True):
             yield _received(pipes[reader - 1]) if reader else read_part(part)
     finally:
