@@ -30,7 +30,7 @@ def test_templates_specs_and_mock_roots_travel_inside(wheel):
         wanted = {
             f"wsgi_sepkg/_data/{p.relative_to(ROOT).as_posix()}"
             for p in (ROOT / folder).rglob("*")
-            if p.is_file()
+            if p.is_file() and "__pycache__" not in p.parts
         }
         assert wanted
         assert wanted <= names
@@ -54,7 +54,7 @@ def test_installed_alone_it_generates_the_same_tree(wheel, tmp_path):
         return {
             p.relative_to(folder).as_posix(): p.read_bytes()
             for p in folder.rglob("*")
-            if p.is_file()
+            if p.is_file() and "__pycache__" not in p.parts
         }
 
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
