@@ -142,6 +142,19 @@ def test_a_problem_is_recognised(problem: knowledge.Problem) -> None:
     assert answer.problem is not None
 
 
+def test_the_index_holds_what_each_list_says() -> None:
+    """`about` finds by words what `among` tells of one list: the two must not part."""
+    seen = [denial(entry.example) for entry in KNOWN.entries]
+    for source, target, tclass in {(d.source.type, d.target.type, d.tclass) for d in seen}:
+        assert KNOWN.about(source, target, tclass) == tuple(
+            entry
+            for entry in KNOWN.entries
+            if KNOWN.among(entry.source, source)
+            and KNOWN.among(entry.target, target)
+            and KNOWN.among(entry.class_, tclass)
+        )
+
+
 def test_the_thirty_problems_are_all_there() -> None:
     assert [p.number for p in KNOWN.problems] == list(range(1, 31))
 
